@@ -1,0 +1,164 @@
+"""The endpoint: where sockets are mounted, broadcasts begin, and servers come in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Unpack, final
+
+from msgspec import Struct
+
+from phoenix_channels.channel import Channel
+from phoenix_channels.pubsub.base import PubSub
+from phoenix_channels.pubsub.local import LocalPubSub
+from phoenix_channels.runtime.hub import Hub
+from phoenix_channels.runtime.limits import Limits
+from phoenix_channels.runtime.subscriber import Subscriber
+from phoenix_channels.socket import Socket
+from phoenix_channels.transports.asgi import Receive, Scope, Send, asgi
+from phoenix_channels.transports.mounts import Mount, MountOptions, Mounts
+
+
+@final
+class Statistics(Struct, frozen=True, kw_only=True):
+    """A snapshot of one endpoint, over all event loops of the process."""
+
+    connections: int
+    channels: int
+    topics: int
+    """Topics with at least one subscriber."""
+    queued_broadcast_bytes: int
+    """Broadcasts from other threads that wait for an event loop."""
+    dropped_frames: int
+    """Frames lost because their client did not read (it was closed with 1013)."""
+    dropped_broadcasts: int
+    """Broadcasts lost because an ``endpoint.subscribe`` did not keep up."""
+    skipped_deliveries: int
+    """Deliveries left out because the client's version of the protocol cannot carry the payload."""
+    cut_callbacks: int
+    """Callbacks that were cut off because they did not end in time."""
+
+
+@final
+class Health(Struct, frozen=True, kw_only=True):
+    """Can this endpoint do its work?"""
+
+    ok: bool
+    """True when it takes connections and every backplane it has is reachable."""
+    draining: bool
+    """True from the beginning of :meth:`Endpoint.drain`."""
+
+
+@final
+class Endpoint:
+    """Sockets, broadcasts and servers of one application; itself an ASGI application.
+
+    Args:
+        host: the public host name, such as ``"example.com"``.  Pages of other hosts are refused.  Without it, a page
+            has to come from the host of the request's ``Host`` header.
+        pubsub: what carries broadcasts to other nodes; by default there are none.
+        limits: the bounds of every queue.
+    """
+
+    def __init__(self, *, host: str | None = None, pubsub: PubSub | None = None, limits: Limits | None = None) -> None:
+        if host is not None and (not isinstance(host, str) or not host or "/" in host or ":" in host):
+            raise ValueError(f"host is a bare host name such as 'example.com', not {host!r}")
+        self.host = host
+        self.hub = Hub(pubsub if pubsub is not None else LocalPubSub(), limits if limits is not None else Limits())
+        self.mounts = Mounts()
+
+    def socket(self, path: str, socket_class: type[Socket], **options: Unpack[MountOptions]) -> None:
+        """Mount a socket class: its WebSocket answers at ``<path>/websocket`` (P-001).
+
+        Keyword Args:
+            check_origin: refuse pages of other hosts; True by default.
+            timeout: seconds of silence after which a client is closed (P-081); 60 by default, None for never.
+
+        Raises:
+            DefinitionError: an unknown or wrong option, or a channel class that is not put together right.
+        """
+        self.mounts.add(Mount(path, socket_class, options))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        await asgi(self, scope, receive, send)
+
+    # Broadcasts
+
+    def broadcast(self, topic: str, event: str, payload: object) -> None:
+        """Send an event to every subscriber of a topic, on every node; from any thread, never blocks (P-072).
+
+        The payload, an object (dict, Struct, dataclass, ...) or ``bytes``, is encoded here and now: later changes to
+        it do not matter.
+
+        Raises:
+            BroadcastQueueFull: threads broadcast faster than the event loop delivers.
+            EncodeError: the payload has no wire form.
+            TypeError: topic or event is no string.
+        """
+        self.hub.broadcast(topic, event, payload)
+
+    async def abroadcast(self, topic: str, event: str, payload: object) -> None:
+        """As :meth:`broadcast`, but return only when the backplane has accepted the broadcast, or raise."""
+        await self.hub.abroadcast(topic, event, payload)
+
+    def broadcast_from(self, channel: Channel[Any], topic: str, event: str, payload: object) -> None:
+        """As :meth:`broadcast`, but leave out this channel's subscription to its own topic (P-072)."""
+        self.hub.broadcast(topic, event, payload, exclude=channel._context.subscription)  # pyright: ignore[reportPrivateUsage]
+
+    def local_broadcast(self, topic: str, event: str, payload: object) -> None:
+        """As :meth:`broadcast`, but on this node only (P-072)."""
+        self.hub.broadcast(topic, event, payload, local=True)
+
+    def subscribe(self, topic: str) -> Subscriber:
+        """The broadcasts of a topic, for code that is no channel::
+
+        async with endpoint.subscribe("notifications:21") as broadcasts:
+            async for broadcast in broadcasts:
+                print(broadcast.event, broadcast.payload)
+        """
+        return Subscriber(self.hub, topic)
+
+    async def disconnect(self, socket_id: str) -> None:
+        """Close every connection whose socket has this id, on every node, with 1001 (P-079).  Clients reconnect."""
+        await self.abroadcast(socket_id, "disconnect", {})
+
+    # Life
+
+    async def drain(self) -> None:
+        """Close every connection on this event loop with 1012 and end its channels; returns when all is over.
+
+        Meanwhile, and afterwards, new connections are refused with 503.
+        """
+        await self.hub.current_lane().drain()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
+        """For applications that the endpoint is mounted in: ``FastAPI(lifespan=endpoint.lifespan)``.
+
+        Drains at the end.  Without it everything works too, except that nobody waits for the last ``terminate``.
+        """
+        self.hub.current_lane().draining = False
+        try:
+            yield
+        finally:
+            await self.drain()
+
+    def statistics(self) -> Statistics:
+        """What there is now, and what was lost since the start; from any thread."""
+        lanes = self.hub.lanes
+        return Statistics(
+            connections=sum(len(lane.drivers) for lane in lanes),
+            channels=sum(driver.channels for lane in lanes for driver in (*lane.drivers, *lane.ending)),
+            topics=sum(lane.registry.topics for lane in lanes),
+            queued_broadcast_bytes=sum(lane.queued_bytes for lane in lanes),
+            dropped_frames=self.hub.dropped_frames,
+            dropped_broadcasts=self.hub.dropped_broadcasts,
+            skipped_deliveries=sum(lane.registry.skipped for lane in lanes),
+            cut_callbacks=self.hub.cut,
+        )
+
+    def health(self) -> Health:
+        """Whether a load balancer should send clients here; from any thread."""
+        draining = any(lane.draining for lane in self.hub.lanes)
+        return Health(ok=not draining, draining=draining)

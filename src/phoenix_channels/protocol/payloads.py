@@ -1,0 +1,53 @@
+"""Payloads between user code and the wire: encoded when they are given, decoded when they are taken."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from phoenix_channels.protocol.errors import EncodeError
+from phoenix_channels.protocol.messages import Payload
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+
+
+def encode_term(value: object) -> Payload:
+    """Encode what may be any term: the response of a reply (P-033).
+
+    ``bytes``, ``bytearray`` and ``memoryview`` are binary payloads; everything else becomes JSON.
+
+    Raises:
+        EncodeError: the value has no JSON form.
+    """
+    if isinstance(value, bytes):
+        return bytes(value)
+    if isinstance(value, bytearray | memoryview):
+        return bytes(cast("bytearray", value))
+    try:
+        return msgspec.Raw(_encoder.encode(value))
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise EncodeError(f"{type(value).__name__} cannot be encoded as JSON: {error}") from error
+
+
+def encode_payload(value: object) -> Payload:
+    """Encode the payload of a push or a broadcast: a JSON object or bytes, nothing else (P-033, P-072).
+
+    Dicts, msgspec Structs, dataclasses, TypedDicts and attrs classes become objects.
+
+    Raises:
+        EncodeError: the value has no JSON form, or its JSON is not an object.
+    """
+    payload = encode_term(value)
+    if not isinstance(payload, msgspec.Raw) or bytes(payload)[:1] == b"{":
+        return payload
+    raise EncodeError(
+        f"a pushed or broadcast payload is an object (dict, Struct, dataclass, TypedDict) or bytes, "
+        f"not {type(value).__name__}"
+    )
+
+
+def decode_payload(payload: Payload) -> Any:
+    """A fresh copy of the payload as plain Python: dict, list, str, int, float, bool, None, or bytes."""
+    return _decoder.decode(payload) if isinstance(payload, msgspec.Raw) else payload

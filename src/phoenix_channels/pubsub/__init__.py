@@ -1,0 +1,1 @@
+"""Broadcasts: from a publisher to the subscribers of a topic, on this node and on others."""

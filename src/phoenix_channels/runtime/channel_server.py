@@ -1,0 +1,395 @@
+"""One joined channel at run time: its callbacks, one at a time, and the ways it can end.
+
+Every instance whose ``join`` returned ends in exactly one ``terminate``, in a task of its own.  What differs is what
+the client sees, and when:
+
+* it stops or leaves: ``phx_close``, then ``terminate`` (P-064, P-065);
+* it crashes: ``terminate``, then ``phx_error`` (P-066);
+* its connection ends, or a new join takes its place: nothing of it is seen any more.  What runs has ``shutdown``
+  seconds to finish, then it is cancelled, then ``terminate`` runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, final
+
+import anyio
+
+from phoenix_channels import telemetry
+from phoenix_channels.channel import Channel, ChannelSpec
+from phoenix_channels.protocol.errors import EncodeError
+from phoenix_channels.protocol.events import Entry
+from phoenix_channels.protocol.messages import EMPTY, Broadcast, EncodedBroadcast, Payload, Ref
+from phoenix_channels.protocol.payloads import decode_payload, encode_term
+from phoenix_channels.results import JoinRefused, Reply, Stop
+from phoenix_channels.runtime.context import NO_MESSAGE, Context, is_awaitable
+from phoenix_channels.runtime.mailbox import Mailbox
+from phoenix_channels.schemas import InvalidPayload
+
+if TYPE_CHECKING:
+    from phoenix_channels.runtime.driver import Driver
+
+_logger = logging.getLogger("phoenix_channels")
+
+_USER_ERRORS: Final = (Exception, asyncio.CancelledError)
+"""What a plain ``def`` can raise; a cancellation there is one that it got from somewhere and let through (P-066)."""
+_JOIN_CRASHED: Final = {"reason": "join crashed"}
+
+
+@final
+class ChannelServer:
+    """Runs one channel instance, from its join to its end."""
+
+    __slots__ = (
+        "_channel", "_context", "_crashed_early", "_driver", "_ending", "_entry", "_inbound", "_interested",
+        "_join_returned", "_leave_ref", "_mailbox", "_reason", "_reason_open", "_spec",
+    )  # fmt: skip
+
+    def __init__(self, driver: Driver, entry: Entry[ChannelSpec]) -> None:
+        self._driver = driver
+        self._entry = entry
+        self._spec = entry.target
+        self._mailbox = Mailbox(driver.lane.loop)
+        self._context = Context(
+            driver,
+            entry,
+            self._mailbox,
+            handle_info=self._handle_info,
+            handle_out=self._handle_out,
+            crash=self._crash,
+        )
+        self._channel: Channel[Any] | None = None
+        self._join_returned = False
+        self._crashed_early = False
+        self._interested = False
+        self._inbound = 0
+        self._leave_ref: Ref = None
+        self._ending = False
+        self._reason: object = None
+        # The connection has ended, but what still runs may end the channel for a reason of its own.
+        self._reason_open = False
+
+    # What the driver calls
+
+    def join(self, payload: Payload) -> None:
+        """Run the join; the driver learns the outcome."""
+        self._mailbox.put(self._join, payload)
+
+    def receive(self, event: Any, payload: Payload, ref: Ref) -> None:
+        """Handle a message of the client."""
+        self._inbound += 1
+        self._driver.add_inbound(1)
+        self._mailbox.put_now(self._handle_in, event, payload, ref)
+
+    def leave(self, ref: Ref) -> None:
+        """Leave, after what came before (P-064)."""
+        self._leave_ref = ref
+        self._mailbox.put_now(self._leave, ref)
+
+    def hurry(self) -> None:
+        """A new join of the topic waits: what runs has ``shutdown`` seconds left (P-059)."""
+        self._driver.lane.loop.spawn(self._hurry)
+
+    def connection_ended(self, reason: object) -> None:
+        """The connection is gone (P-068); what came before is still handled, within ``shutdown`` seconds."""
+        if not self._ending:
+            self._begin_ending(reason)
+            self._reason_open = True
+            self._unsubscribe()
+            self._driver.lane.loop.spawn(self._end)
+
+    def detach(self) -> None:
+        """A new join takes this one's place: from now on nothing of it is seen any more (P-057)."""
+        self._context.muted = True
+        self._begin_ending(("shutdown", "duplicate_join"))
+        self._drop_queued()
+        self._unsubscribe()
+
+    async def end_replaced(self) -> None:
+        """End a detached channel; returns when its ``terminate`` is over."""
+        await self._end()
+
+    # Callbacks, run by the mailbox
+
+    async def _join(self, payload: Payload) -> None:
+        spec = self._spec
+        refusal: object
+        try:
+            with anyio.fail_after(spec.route.channel_class.join_timeout):
+                self._channel = channel = spec.route.make(self._context)
+                result = spec.table.join(channel, payload)
+                if is_awaitable(result):
+                    result = await result
+            self._join_returned = True
+            await self._driver.hub.pubsub.subscribe(self._entry.topic)
+            self._interested = True
+        except InvalidPayload as error:
+            refusal = _invalid_payload(error)
+        except JoinRefused as error:
+            refusal = error.response
+        except BaseException as error:
+            if not self._is_stray(error, self._mailbox):
+                raise
+            self._log_crash("join", error)
+            refusal = _JOIN_CRASHED
+        else:
+            if not self._crashed_early:
+                await self._accept({} if result is None else result)
+                return
+            refusal = _JOIN_CRASHED
+        self._refuse(refusal)
+
+    async def _accept(self, reply: object) -> None:
+        driver = self._driver
+        response = self._encode_join(reply)
+        if response is None or driver.closed:
+            return
+        # One synchronous step: the reply goes out, and the first broadcast after it reaches the client (P-053).
+        waited = driver.accept_join(self._entry, response)
+        if driver.closed:
+            return
+        self._context.joined = True
+        driver.lane.registry.subscribe(self._context.subscription)
+        driver.handle(waited)
+        if self._spec.after_join and self._channel is not None and not self._ending:
+            awaitable = self._run(self._channel.after_join)
+            if awaitable is not None:
+                await awaitable
+
+    def _refuse(self, refusal: object) -> None:
+        response = None if self._ending else self._encode_join(refusal)
+        if response is not None:
+            self._begin_ending(("shutdown", "closed"))
+            self._drop_queued()
+            self._driver.refuse_join(self._entry, response)
+            self._driver.lane.loop.spawn(self._end)
+
+    def _encode_join(self, reply: object) -> Payload | None:
+        try:
+            return encode_term(reply)
+        except EncodeError as error:
+            # P-054: an answer to a join that cannot be encoded is the failure of the connection, not of the channel.
+            self._log_crash("the reply of join", error)
+            self._driver.close(1011, "closed")
+            return None
+
+    def _handle_in(self, event: Any, payload: Payload, ref: Ref) -> Awaitable[None] | None:
+        self._inbound -= 1
+        self._driver.add_inbound(-1)
+        self._context.ref = ref
+        handler = self._spec.table.incoming.get(event) if isinstance(event, str) else None
+        result: Any
+        try:
+            if handler is not None:
+                result = handler(self._channel, payload)
+            elif isinstance(event, str) and self._channel is not None:
+                result = self._channel.handle_in(event, decode_payload(payload))
+            else:
+                raise TypeError(f"an event is a string, not {event!r:.200}")
+        except InvalidPayload as error:
+            result = Reply.error(_invalid_payload(error))
+        except _USER_ERRORS as error:
+            self._crash(error)
+            result = None
+        if is_awaitable(result):
+            return self._finish(result, ref)
+        self._act(result, ref)
+        return None
+
+    def _handle_out(self, broadcast: EncodedBroadcast) -> Awaitable[None] | None:
+        handler = self._spec.table.intercepts[broadcast.event]
+        return self._run(lambda: handler(self._channel, broadcast.payload))
+
+    def _handle_info(self, message: object) -> Awaitable[None] | None:
+        if isinstance(message, EncodedBroadcast):
+            # Every consumer decodes a copy of its own.
+            message = Broadcast(message.topic, message.event, decode_payload(message.payload))
+        channel = self._channel
+        return None if channel is None else self._run(lambda: channel.handle_info(message))
+
+    def _leave(self, ref: Ref) -> None:
+        self._driver.reply(self._entry, ref, "ok", EMPTY)
+        self._close(("shutdown", "left"))
+
+    def _run(self, callback: Callable[[], Any]) -> Awaitable[None] | None:
+        """Call a callback that nobody waits to have answered."""
+        try:
+            result = callback()
+        except _USER_ERRORS as error:
+            self._crash(error)
+            return None
+        if is_awaitable(result):
+            return self._finish(result, NO_MESSAGE)
+        self._act(result, NO_MESSAGE)
+        return None
+
+    async def _finish(self, awaitable: Awaitable[Any], ref: Ref) -> None:
+        try:
+            result = await awaitable
+        except BaseException as error:
+            self._context.ref = NO_MESSAGE
+            if not self._is_stray(error, self._mailbox):
+                raise
+            self._crash(error)
+        else:
+            self._act(result, ref)
+
+    def _act(self, result: object, ref: Ref) -> None:
+        """Do what a callback's result says (P-061, P-065)."""
+        self._context.ref = NO_MESSAGE
+        reply = result.reply if isinstance(result, Stop) else result
+        if reply is not None:
+            if not isinstance(reply, Reply) or ref is NO_MESSAGE:
+                legal = "None and Stop without a reply" if ref is NO_MESSAGE else "None, Reply and Stop"
+                self._crash(TypeError(f"a callback returned {result!r:.200}; legal here are {legal}"))
+                return
+            try:
+                self._context.reply(ref, reply.status, encode_term(reply.payload))
+            except Exception as error:
+                self._crash(error)
+                return
+        if isinstance(result, Stop):
+            if result.graceful:
+                self._close(result.reason)
+            else:
+                _logger.error("%s on %.200r stops: %.200r", self._name, self._entry.topic, result.reason)
+                self._fail(result.reason)
+
+    # Endings
+
+    def _close(self, reason: object) -> None:
+        if self._may_end(reason):
+            waited = self._driver.close_channel(self._entry)
+            self._unsubscribe()
+            self._driver.lane.loop.spawn(self._end)
+            self._driver.handle(waited)
+
+    def _crash(self, error: BaseException) -> None:
+        self._log_crash("a callback", error)
+        if self._context.joined:
+            self._fail(error)
+        else:
+            # The join still runs: it will be refused.
+            self._crashed_early = True
+
+    def _fail(self, reason: object) -> None:
+        if self._may_end(reason):
+            self._driver.stop_channel(self._entry)
+            self._driver.lane.loop.spawn(self._end_failed)
+
+    def _may_end(self, reason: object) -> bool:
+        """Begin the end for this reason, unless it has begun; either way nothing more is handled."""
+        if not self._ending:
+            self._begin_ending(reason)
+            self._drop_queued()
+            return True
+        if self._reason_open:
+            self._reason, self._reason_open = reason, False
+            self._drop_queued()
+        return False
+
+    def _begin_ending(self, reason: object) -> None:
+        self._ending = True
+        self._reason = reason
+        self._mailbox.close()
+
+    def _drop_queued(self) -> None:
+        self._mailbox.clear()
+        self._driver.add_inbound(-self._inbound)
+        self._inbound = 0
+
+    async def _end(self) -> None:
+        try:
+            await self._quiet(self._mailbox)
+            await self._terminate()
+        finally:
+            self._release()
+
+    async def _end_failed(self) -> None:
+        try:
+            await self._quiet(self._mailbox)
+            await self._terminate()
+        finally:
+            waited = self._driver.crash_channel(self._entry)
+            self._unsubscribe()
+            self._release()
+            self._driver.handle(waited)
+
+    async def _hurry(self) -> None:
+        await self._quiet(self._mailbox)
+        if not self._ending:
+            self._leave(self._leave_ref)
+
+    async def _terminate(self) -> None:
+        self._reason_open = False
+        if self._join_returned:
+            # A mailbox of its own: bounded and cancelled as every other callback is.
+            mailbox = Mailbox(self._driver.lane.loop)
+            mailbox.put(self._call_terminate, mailbox)
+            await self._quiet(mailbox)
+        await self._context.end_tasks(self._shutdown)
+
+    async def _call_terminate(self, mailbox: Mailbox) -> None:
+        try:
+            result = None if self._channel is None else self._channel.terminate(self._reason)
+            if result is not None:
+                await result
+        except BaseException as error:
+            if not self._is_stray(error, mailbox):
+                raise
+            self._log_crash("terminate", error)
+
+    async def _quiet(self, mailbox: Mailbox) -> None:
+        """Let what runs finish, for ``shutdown`` seconds; then cancel it, and leave it behind if it resists that."""
+        with anyio.move_on_after(self._shutdown):
+            await mailbox.wait_idle()
+            return
+        self._driver.hub.cut += 1
+        _logger.error("%s on %.200r: a callback is cut off after %s s", self._name, self._entry.topic, self._shutdown)
+        mailbox.cancel()
+        with anyio.move_on_after(self._shutdown):
+            await mailbox.wait_idle()
+            return
+        _logger.error("%s on %.200r: it resists its cancellation and is left behind", self._name, self._entry.topic)
+
+    def _release(self) -> None:
+        self._context.release()
+        if self._interested:
+            self._driver.hub.pubsub.unsubscribe(self._entry.topic)
+        self._drop_queued()
+        self._driver.ended(self._entry)
+
+    def _unsubscribe(self) -> None:
+        if self._context.joined:
+            self._driver.lane.registry.unsubscribe(self._context.subscription)
+
+    # Help
+
+    @property
+    def _name(self) -> str:
+        return self._spec.route.channel_class.__qualname__
+
+    @property
+    def _shutdown(self) -> float:
+        return self._spec.route.channel_class.shutdown
+
+    @staticmethod
+    def _is_stray(error: BaseException, mailbox: Mailbox) -> bool:
+        """Is this an error of user code?  A cancellation that is not ours counts as one (P-066)."""
+        return isinstance(error, Exception) or (isinstance(error, asyncio.CancelledError) and not mailbox.cancelled)
+
+    def _log_crash(self, what: str, error: BaseException) -> None:
+        metadata = {
+            "channel": self._spec.route.channel_class,
+            "topic": self._entry.topic,
+            "callback": what,
+            "error": error,
+        }
+        telemetry.execute(telemetry.CHANNEL_CRASHED, {}, metadata)
+
+
+def _invalid_payload(error: InvalidPayload) -> dict[str, str]:
+    return {"reason": "invalid payload", "detail": str(error)}

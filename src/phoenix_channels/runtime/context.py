@@ -1,0 +1,237 @@
+"""What one channel instance can do: the runtime's side of the methods of :class:`Channel`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, final
+
+import anyio
+
+from phoenix_channels.channel import ChannelSpec, ReplyRef, Timer
+from phoenix_channels.protocol._states import State
+from phoenix_channels.protocol.events import Entry
+from phoenix_channels.protocol.messages import EncodedBroadcast, Payload, Ref
+from phoenix_channels.protocol.payloads import encode_payload, encode_term
+from phoenix_channels.pubsub.local import Subscription
+from phoenix_channels.results import Reply
+from phoenix_channels.runtime.limits import MailboxFull
+from phoenix_channels.runtime.mailbox import Callback, Mailbox
+from phoenix_channels.runtime.tasks import AsyncFunction, LoopEnded, Task
+from phoenix_channels.socket import Socket
+
+if TYPE_CHECKING:
+    from phoenix_channels.runtime.driver import Driver
+
+NO_MESSAGE: Final = object()
+"""Stands for the ref where no message of the client is being handled."""
+
+
+@final
+class Context:
+    """The :class:`ChannelContext` of one instance: pushes, broadcasts, messages to itself, tasks, subscriptions.
+
+    Args:
+        driver: the connection.
+        entry: the join.
+        mailbox: where messages to the channel go.
+        handle_info, handle_out: the callbacks for messages, and for intercepted broadcasts.
+        crash: what to do about an exception that no callback raised.
+    """
+
+    __slots__ = (
+        "_crash", "_driver", "_entry", "_extra", "_handle_info", "_handle_out", "_mailbox", "_released",
+        "_subscription", "_tasks", "joined", "muted", "ref",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        driver: Driver,
+        entry: Entry[ChannelSpec],
+        mailbox: Mailbox,
+        *,
+        handle_info: Callback,
+        handle_out: Callback,
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self._driver = driver
+        self._entry = entry
+        self._mailbox = mailbox
+        self._handle_info = handle_info
+        self._handle_out = handle_out
+        self._crash = crash
+        self._released = False
+        self._tasks: set[Task] = set()
+        self._extra: dict[str, list[Subscription]] = {}
+        self._subscription = Subscription(
+            entry.topic,
+            self._receive_intercepted,
+            fastlane=(driver.serializer, driver.sink.write),
+            intercepts=entry.target.intercepts,
+        )
+        self.joined = False
+        """The join has succeeded."""
+        self.muted = False
+        """A new join has taken this one's place: nothing of it is seen any more (P-057)."""
+        self.ref: Ref = NO_MESSAGE
+        """The ref of the message that is being handled."""
+
+    @property
+    def topic(self) -> str:
+        return self._entry.topic
+
+    @property
+    def subtopic(self) -> str:
+        return self._entry.subtopic
+
+    @property
+    def socket(self) -> Socket:
+        return self._driver.socket
+
+    @property
+    def subscription(self) -> Subscription:
+        return self._subscription
+
+    # To the client and to the topic
+
+    def push(self, event: str, payload: object) -> None:
+        if not isinstance(event, str):
+            raise TypeError(f"an event is a string, not {event!r}")
+        encoded = encode_payload(payload)
+        self._check_joined("push")
+        # A channel that has ended reaches nobody any more, as one whose client has gone.
+        if not self.muted and self._entry.state is not State.CLOSED:
+            self._driver.push(self._entry, event, encoded)
+
+    def broadcast(self, event: str, payload: object, *, to_self: bool) -> None:
+        self._check_joined("broadcast")
+        exclude = None if to_self else self._subscription
+        self._driver.hub.broadcast(self._entry.topic, event, payload, exclude=exclude)
+
+    def reply_later(self) -> ReplyRef:
+        self._check_joined("reply_later")
+        ref = self.ref
+        if ref is NO_MESSAGE or ref is None:
+            raise RuntimeError("reply_later() needs a message with a ref that is being handled right now (P-062)")
+        return ReplyRef(lambda reply: self._reply(ref, reply))
+
+    def _reply(self, ref: Ref, reply: Reply) -> None:
+        payload = encode_term(reply.payload)
+        if self._driver.lane.loop.running:
+            self.reply(ref, reply.status, payload)
+        else:
+            # P-062: once the loop is over, a reply is as harmless as after the end of the connection.
+            with suppress(LoopEnded):
+                self._driver.lane.call(lambda: self.reply(ref, reply.status, payload), len(bytes(payload)))
+
+    def reply(self, ref: Ref, status: str, response: Payload) -> None:
+        """Answer a message, however long ago it came (P-062)."""
+        if not self.muted:
+            self._driver.reply(self._entry, ref, status, response)
+
+    def _check_joined(self, what: str) -> None:
+        if not self.joined:
+            raise RuntimeError(f"{what}() is not possible before the join has succeeded; use after_join (P-055)")
+        if not self._driver.lane.loop.running:
+            raise RuntimeError(f"{what}() belongs to the channel's event loop; from elsewhere use endpoint.broadcast")
+
+    # To the channel itself
+
+    def send(self, message: object) -> None:
+        if len(self._mailbox) >= self._driver.limits.mailbox_messages:
+            raise MailboxFull(
+                f"{len(self._mailbox)} messages wait for the channel on {self.topic!r:.200}; "
+                f"the limit is Limits(mailbox_messages={self._driver.limits.mailbox_messages})"
+            )
+        lane = self._driver.lane
+        if lane.loop.running:
+            self._mailbox.put(self._handle_info, message)
+        else:
+            with suppress(LoopEnded):
+                lane.call(lambda: self._put(self._handle_info, message))
+
+    def send_after(self, seconds: float, message: object) -> Timer:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+            raise ValueError(f"send_after waits a number of seconds from 0 on, not {seconds!r}")
+
+        async def send_later() -> None:
+            await anyio.sleep(seconds)
+            self._put(self._handle_info, message)
+
+        return self._spawn(send_later)
+
+    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        async def run() -> None:
+            try:
+                await function(*args)
+            except (Exception, asyncio.CancelledError) as error:
+                if self._released:
+                    raise
+                self._crash(error)
+
+        self._spawn(run)
+
+    def _spawn(self, function: AsyncFunction) -> Task:
+        if self._released:
+            raise RuntimeError(f"the channel on {self.topic!r:.200} has ended")
+        task = self._driver.lane.loop.spawn(function, on_done=lambda: self._tasks.discard(task))
+        self._tasks.add(task)
+        return task
+
+    # Topics
+
+    async def subscribe(self, topic: str) -> None:
+        if not isinstance(topic, str):
+            raise TypeError(f"a topic is a string, not {topic!r}")
+        await self._driver.hub.pubsub.subscribe(topic)
+        if self._released:
+            self._driver.hub.pubsub.unsubscribe(topic)
+            return
+        subscription = Subscription(topic, self._receive_subscribed)
+        self._extra.setdefault(topic, []).append(subscription)
+        self._driver.lane.registry.subscribe(subscription)
+
+    async def unsubscribe(self, topic: str) -> None:
+        for subscription in self._extra.pop(topic, ()):
+            self._driver.lane.registry.unsubscribe(subscription)
+            self._driver.hub.pubsub.unsubscribe(topic)
+
+    def _receive_intercepted(self, broadcast: EncodedBroadcast) -> None:
+        self._put(self._handle_out, broadcast)
+
+    def _receive_subscribed(self, broadcast: EncodedBroadcast) -> None:
+        self._put(self._handle_info, broadcast)
+
+    def _put(self, callback: Callback, message: object) -> None:
+        if len(self._mailbox) < self._driver.limits.mailbox_messages:
+            self._mailbox.put(callback, message)
+        else:
+            # Dropping one would leave the client with a wrong picture that nobody knows of: let it join anew.
+            self._crash(MailboxFull(f"{len(self._mailbox)} messages wait; one more cannot be delivered"))
+
+    # The end
+
+    async def end_tasks(self, seconds: float) -> None:
+        """Cancel tasks and timers, and wait for them, for at most so many seconds."""
+        self._released = True
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        with anyio.move_on_after(seconds):
+            for task in tasks:
+                await task.wait()
+
+    def release(self) -> None:
+        """The channel is over: its subscriptions end with it."""
+        self._released = True
+        for topic, subscriptions in self._extra.items():
+            for subscription in subscriptions:
+                self._driver.lane.registry.unsubscribe(subscription)
+                self._driver.hub.pubsub.unsubscribe(topic)
+        self._extra.clear()
+
+
+def is_awaitable(result: Any) -> bool:
+    """Cheaper than :func:`inspect.isawaitable`, for the results of callbacks."""
+    return hasattr(result, "__await__")

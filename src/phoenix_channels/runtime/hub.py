@@ -1,0 +1,122 @@
+"""The hub of one endpoint: its lanes, one per event loop, and the way of a broadcast into all of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import final
+
+from msgspec import Raw
+
+from phoenix_channels.protocol.errors import EncodeError
+from phoenix_channels.protocol.messages import EncodedBroadcast
+from phoenix_channels.protocol.payloads import encode_payload
+from phoenix_channels.pubsub.base import PubSub
+from phoenix_channels.pubsub.local import Subscription
+from phoenix_channels.runtime.lane import Lane
+from phoenix_channels.runtime.limits import BroadcastQueueFull, Limits
+from phoenix_channels.runtime.tasks import LoopEnded, current_loop
+
+
+def encode_broadcast(topic: str, event: str, payload: object) -> EncodedBroadcast:
+    """Encode a broadcast at the call, whether anybody listens or not, so that errors surface there (P-075).
+
+    Raises:
+        TypeError: topic or event is no string.
+        EncodeError: the payload has no wire form.
+    """
+    if not (isinstance(topic, str) and isinstance(event, str)):
+        raise TypeError(f"topic and event of a broadcast are strings, not {topic!r} and {event!r}")
+    encoded = encode_payload(payload)
+    try:
+        (topic + event).encode()
+    except UnicodeEncodeError as error:
+        raise EncodeError(f"topic and event are text without lone surrogates: {error}") from error
+    if not isinstance(encoded, Raw):
+        for name, value in (("topic", topic), ("event", event)):
+            if len(value.encode()) > 255:
+                raise EncodeError(f"{name} of a binary message is at most 255 bytes, not {len(value.encode())} (P-040)")
+    return EncodedBroadcast(topic, event, encoded)
+
+
+@final
+class Hub:
+    """What the connections of one endpoint share, on all of its event loops."""
+
+    def __init__(self, pubsub: PubSub, limits: Limits) -> None:
+        self.pubsub = pubsub
+        self.limits = limits
+        self.dropped_frames = 0
+        """Frames that were lost because their client did not read."""
+        self.dropped_broadcasts = 0
+        """Broadcasts that were lost because a subscriber of the endpoint did not keep up."""
+        self.cut = 0
+        """Callbacks that were cut off because they did not end in time."""
+        self._lock = threading.Lock()
+        self._lanes: tuple[Lane, ...] = ()
+        pubsub.attach(self.deliver)
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        return self._lanes
+
+    def current_lane(self) -> Lane:
+        """The lane of the running event loop, made on first use: a mounted application is told of no start.
+
+        Raises:
+            RuntimeError: no event loop is running in this thread.
+        """
+        for lane in self._lanes:
+            if lane.loop.running:
+                return lane
+        lane = Lane(current_loop(), self.limits)
+        with self._lock:
+            self._lanes = (*(other for other in self._lanes if other.loop.alive), lane)
+        return lane
+
+    def remove(self, lane: Lane) -> None:
+        with self._lock:
+            self._lanes = tuple(other for other in self._lanes if other is not lane)
+
+    def broadcast(
+        self, topic: str, event: str, payload: object, *, exclude: Subscription | None = None, local: bool = False
+    ) -> None:
+        """Broadcast to every subscriber, here and (unless ``local``) on the other nodes; any thread, never blocks.
+
+        Raises:
+            BroadcastQueueFull: broadcasts from threads come faster than a loop takes them.
+            EncodeError, TypeError: as :func:`encode_broadcast`.
+        """
+        broadcast = encode_broadcast(topic, event, payload)
+        try:
+            self.deliver(broadcast, exclude)
+        finally:
+            if not local:
+                self.pubsub.publish(broadcast)
+
+    async def abroadcast(self, topic: str, event: str, payload: object) -> None:
+        """As :meth:`broadcast`, but return when the backplane has accepted it.
+
+        Raises: as :meth:`broadcast`, and what the backplane raises when it does not accept it.
+        """
+        broadcast = encode_broadcast(topic, event, payload)
+        self.deliver(broadcast)
+        await self.pubsub.apublish(broadcast)
+
+    def deliver(self, broadcast: EncodedBroadcast, exclude: Subscription | None = None) -> None:
+        """Deliver to the subscribers on this node.
+
+        Raises:
+            BroadcastQueueFull: the subscribers on at least one event loop will not get it.
+        """
+        full: BroadcastQueueFull | None = None
+        for lane in self._lanes:
+            try:
+                lane.deliver(broadcast, exclude)
+            except LoopEnded:
+                # Over without a word, and everybody on it.
+                self.remove(lane)
+            except BroadcastQueueFull as error:
+                # One loop that is stuck must not keep it from the others.
+                full = error
+        if full is not None:
+            raise full

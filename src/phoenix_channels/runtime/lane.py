@@ -1,0 +1,182 @@
+"""A lane: everything of one endpoint that lives on one event loop.
+
+What other threads broadcast arrives in a queue that is bounded in bytes; the loop is woken once per batch.  A
+broadcast on the loop itself first delivers what is queued, so it never overtakes an earlier one (architecture: order).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, final
+
+import anyio
+
+from phoenix_channels.protocol.messages import EncodedBroadcast
+from phoenix_channels.pubsub.local import Registry, Subscription
+from phoenix_channels.runtime.limits import BroadcastQueueFull, Limits
+from phoenix_channels.runtime.tasks import EventLoop, LoopEnded, Task
+
+if TYPE_CHECKING:
+    from phoenix_channels.runtime.driver import Driver
+
+_logger = logging.getLogger("phoenix_channels")
+
+
+_OVERHEAD = 512
+"""What a queued call costs in bytes besides its payload, about."""
+_PORTION = 512
+"""Calls from other threads that may run in a row before the loop gets to something else."""
+
+
+@final
+class Lane:
+    """One endpoint on one event loop: its tasks, its subscriptions, its connections, its door for other threads."""
+
+    def __init__(self, loop: EventLoop, limits: Limits) -> None:
+        self.loop = loop
+        self.limits = limits
+        self.registry = Registry()
+        self.drivers: dict[Driver, None] = {}
+        """Open connections."""
+        self.ending: dict[Driver, None] = {}
+        """Closed connections that are not over yet."""
+        self.draining = False
+        self._lock = threading.Lock()
+        self._queue: deque[tuple[Callable[[], None], int]] = deque()
+        self._queued_bytes = 0
+        # What the loop has taken out of the queue and not yet run; only the loop touches it.
+        self._batch: deque[tuple[Callable[[], None], int]] = deque()
+        self._batch_bytes = 0
+        self._woken = False
+        self._idle_watch: Task | None = None
+        self._idle_nearest = float("inf")
+        self._idle_nearer = anyio.Event()
+
+    # Broadcasts
+
+    def deliver(self, broadcast: EncodedBroadcast, exclude: Subscription | None = None) -> None:
+        """Deliver now when called on the loop, else as soon as the loop gets to it.
+
+        Raises:
+            BroadcastQueueFull: called from another thread, and the queue is full; nothing was queued.
+        """
+        if self.loop.running:
+            self.run_queued()
+            self.registry.dispatch(broadcast, exclude)
+        else:
+            size = len(broadcast.topic) + len(broadcast.event) + len(bytes(broadcast.payload)) + _OVERHEAD
+            self.call(lambda: self.registry.dispatch(broadcast, exclude), size)
+
+    def call(self, callback: Callable[[], None], size: int = _OVERHEAD) -> None:
+        """Have ``callback`` called on the loop, in the order of the calls; from any thread.
+
+        Raises:
+            BroadcastQueueFull: the queue is full; nothing was queued.
+            LoopEnded: there is no loop any more to call it on.
+        """
+        if not self.loop.alive:
+            raise LoopEnded
+        with self._lock:
+            waiting = self._queued_bytes + self._batch_bytes
+            # A single item larger than the bound passes through an empty queue: it has to go some way.
+            if waiting and waiting + size > self.limits.broadcast_queue_bytes:
+                if not self.loop.turning:
+                    raise LoopEnded
+                raise BroadcastQueueFull(
+                    f"{waiting} bytes of broadcasts wait for the event loop; the limit is "
+                    f"Limits(broadcast_queue_bytes={self.limits.broadcast_queue_bytes})"
+                )
+            self._queue.append((callback, size))
+            self._queued_bytes += size
+            wake, self._woken = not self._woken, True
+        if wake:
+            self.loop.call_soon_threadsafe(self._wake)
+
+    def run_queued(self) -> None:
+        """Run what other threads have queued so far; on the loop."""
+        self._run_batch(None)
+        if self._queue:
+            self._take_batch()
+            self._run_batch(None)
+
+    def _wake(self) -> None:
+        # Never raises: on trio an exception here would end the whole run.  In portions: threads that never pause must
+        # not keep the loop from everything else.
+        if not self._batch:
+            self._take_batch()
+        self._run_batch(_PORTION)
+        with self._lock:
+            self._woken = bool(self._batch or self._queue)
+        if self._woken:
+            self.loop.call_soon_threadsafe(self._wake)
+
+    def _take_batch(self) -> None:
+        # All at once: a lock taken for each would be fought for with every thread that broadcasts.
+        with self._lock:
+            self._batch, self._queue = self._queue, deque()
+            self._batch_bytes, self._queued_bytes = self._queued_bytes, 0
+
+    def _run_batch(self, most: int | None) -> None:
+        # What is under way further up the stack goes on here: it is earlier than whatever comes next.
+        while self._batch and most != 0:
+            callback, size = self._batch.popleft()
+            self._batch_bytes -= size
+            most = None if most is None else most - 1
+            try:
+                callback()
+            except Exception:
+                _logger.exception("a call from another thread failed")
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._queued_bytes + self._batch_bytes
+
+    # Connections
+
+    def add(self, driver: Driver) -> None:
+        self.drivers[driver] = None
+        if self._idle_watch is None:
+            self._idle_watch = self.loop.spawn(self._watch_idle)
+        else:
+            self.idle_changed(driver)
+
+    def idle_changed(self, driver: Driver) -> None:
+        """The idle deadline of a connection may be nearer than all others now."""
+        if driver.idle_deadline < self._idle_nearest:
+            self._idle_nearer.set()
+
+    def closing(self, driver: Driver) -> None:
+        """The connection is closed; its channels and its transport may still be busy."""
+        if self.drivers.pop(driver, self) is self:
+            return
+        self.ending[driver] = None
+        if not self.drivers and self._idle_watch is not None:
+            self._idle_watch.cancel()
+            self._idle_watch = None
+
+    def ended(self, driver: Driver) -> None:
+        """Nothing of the connection is left."""
+        self.ending.pop(driver, None)
+
+    async def drain(self) -> None:
+        """Close every connection with 1012 and refuse new ones; returns when nothing of any is left."""
+        self.draining = True
+        for driver in tuple(self.drivers):
+            driver.close(1012, "draining")
+        while self.ending:
+            await next(iter(self.ending)).wait_ended()
+
+    async def _watch_idle(self) -> None:
+        """Close connections that have been silent for too long (P-081): one task for all of them, none for each."""
+        while True:
+            now = self.loop.now()
+            for driver in tuple(self.drivers):
+                if driver.idle_deadline <= now:
+                    driver.idle()
+            self._idle_nearest = min((driver.idle_deadline for driver in self.drivers), default=float("inf"))
+            self._idle_nearer = anyio.Event()
+            with anyio.move_on_after(self._idle_nearest - now):
+                await self._idle_nearer.wait()

@@ -1,0 +1,42 @@
+"""How much of anything may wait, and how long; every queue of the library is bounded by one of these."""
+
+from __future__ import annotations
+
+from typing import final
+
+from msgspec import Struct
+
+
+class BroadcastQueueFull(Exception):
+    """Broadcasts from other threads come faster than an event loop takes them; its subscribers do not get this one."""
+
+
+class MailboxFull(Exception):
+    """A channel does not keep up with its messages; this one was not delivered."""
+
+
+@final
+class Limits(Struct, frozen=True, kw_only=True):
+    """The bounds of one endpoint; the defaults suit most servers."""
+
+    outbox_bytes: int = 1024 * 1024
+    """Encoded frames that wait for one slow client, in bytes.  Beyond: the client is closed with 1013."""
+    waiting_messages: int = 128
+    """Messages of one connection that wait for a join or a leave.  At it: the connection is not read any further."""
+    inbound_messages: int = 64
+    """Messages of its client that wait in one channel.  At it: the connection is not read any further."""
+    mailbox_messages: int = 1024
+    """All that waits in one channel: ``send`` beyond it raises, a broadcast to be handled beyond it crashes it."""
+    subscription_messages: int = 1024
+    """Broadcasts that wait in one ``endpoint.subscribe``.  Beyond: dropped and counted."""
+    broadcast_queue_bytes: int = 16 * 1024 * 1024
+    """Broadcasts from other threads that wait for one event loop.  Beyond: BroadcastQueueFull in the caller."""
+
+    paused_seconds: float = 60.0
+    """How long a connection may stay unread because its channels do not keep up.  Then: it is closed with 1013."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value, kind = getattr(self, name), float if name.endswith("_seconds") else int
+            if isinstance(value, bool) or not isinstance(value, int | kind) or not value > 0:
+                raise ValueError(f"Limits({name}=...) is a positive {kind.__name__}, not {value!r}")

@@ -1,0 +1,92 @@
+"""An outbox: frames on their way to one client, bounded in bytes, for transports that have to await each send."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, final
+
+from phoenix_channels.protocol.messages import Frame
+from phoenix_channels.runtime.tasks import Task
+
+if TYPE_CHECKING:
+    from phoenix_channels.runtime.driver import Driver
+
+
+@final
+class Outbox:
+    """A :class:`Sink` whose writer task exists only while something is queued.
+
+    Args:
+        driver: told when the client does not read, or is gone.
+        send: sends one frame, and returns when the server takes the next.
+        close: closes the connection with a code.
+    """
+
+    __slots__ = ("_bytes", "_close", "_closing", "_code", "_driver", "_limit", "_queue", "_send", "_task")
+
+    def __init__(
+        self, driver: Driver, send: Callable[[Frame], Awaitable[None]], close: Callable[[int], Awaitable[None]]
+    ) -> None:
+        self._driver = driver
+        self._send = send
+        self._close = close
+        self._limit = driver.limits.outbox_bytes
+        self._queue: deque[Frame] = deque()
+        self._bytes = 0
+        self._closing = False
+        self._code: int | None = None
+        self._task: Task | None = None
+
+    def write(self, frame: Frame) -> None:
+        if self._closing:
+            return
+        # A frame larger than the bound passes through an empty outbox: it has to go some way.
+        if self._queue and self._bytes + len(frame) > self._limit:
+            dropped = len(self._queue) + 1
+            self._queue.clear()
+            self._driver.overflow(dropped)
+            return
+        self._queue.append(frame)
+        self._bytes += len(frame)
+        if self._task is None:
+            self._task = self._driver.lane.loop.spawn(self._write, on_done=self._written)
+
+    def close(self, code: int) -> None:
+        if self._closing:
+            return
+        self._closing, self._code = True, code
+        if self._task is None:
+            self._task = self._driver.lane.loop.spawn(self._write, on_done=self._written)
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._bytes
+
+    def abandon(self) -> None:
+        """The connection is gone: forget what is queued and stop writing."""
+        self._closing, self._code = True, None
+        self._queue.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _write(self) -> None:
+        try:
+            while self._queue:
+                frame = self._queue.popleft()
+                await self._send(frame)
+                self._bytes -= len(frame)
+            if self._code is not None:
+                code, self._code = self._code, None
+                await self._close(code)
+        except Exception:
+            # Servers say in ways of their own that the client has gone; that it has is all that matters.
+            self.abandon()
+            self._driver.close(None, "closed")
+
+    def _written(self) -> None:
+        self._task = None
+        if self._queue or self._code is not None:
+            self._task = self._driver.lane.loop.spawn(self._write, on_done=self._written)
+        else:
+            self._bytes = 0

@@ -1,0 +1,221 @@
+"""The owner of every task of the library, one per event loop.
+
+User code is awaited in tasks that belong to nobody's connection: a client that goes away, or a server that cancels
+its handler, never cancels a ``terminate`` half way.  A task that raises is logged, and hurts no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+from anyio.lowlevel import current_token
+
+if TYPE_CHECKING:
+    import trio
+
+_logger = logging.getLogger("phoenix_channels")
+
+AsyncFunction = Callable[..., Coroutine[Any, Any, None]]
+
+
+class LoopEnded(Exception):
+    """The event loop is over; nothing can be called on it any more."""
+
+
+class Task(Protocol):
+    """One running task."""
+
+    def cancel(self) -> None:
+        """Ask it to end; nothing happens when it has ended already."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until it has ended, however it did."""
+        ...
+
+
+class EventLoop(Protocol):
+    """What the library needs of asyncio or trio beyond anyio: tasks without a scope, and a call from any thread."""
+
+    @property
+    def running(self) -> bool:
+        """Is the calling code running on this loop?"""
+        ...
+
+    def now(self) -> float:
+        """The loop's monotonic clock, in seconds."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Can anything still be called on this loop?  From any thread."""
+        ...
+
+    @property
+    def turning(self) -> bool:
+        """Is it being run right now?  A loop that is alive but at rest may never run again.  From any thread."""
+        ...
+
+    def spawn(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task:
+        """Start a task from synchronous code on the loop; ``on_done`` is called when it has ended, however it did."""
+        ...
+
+    def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
+        """Call ``callback``, which never raises, on the loop; from any thread.
+
+        Raises:
+            LoopEnded: it cannot be called any more.
+        """
+        ...
+
+
+def _nothing() -> None:
+    pass
+
+
+async def _guarded(function: AsyncFunction, args: tuple[object, ...]) -> None:
+    try:
+        await function(*args)
+    except Exception:
+        _logger.exception("a task of phoenix_channels failed: %r", function)
+
+
+class _AsyncioTask:
+    __slots__ = ("_task",)
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    async def wait(self) -> None:
+        if not self._task.done():
+            # Not ``await task``: its cancellation must not look like ours.
+            await asyncio.wait([self._task])
+
+
+class AsyncioLoop:
+    """asyncio: plain tasks, held by strong references as its documentation demands."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self.now = self._loop.time
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> bool:
+        if threading.get_ident() != self._thread:
+            return False
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    @property
+    def alive(self) -> bool:
+        return not self._loop.is_closed()
+
+    @property
+    def turning(self) -> bool:
+        return self._loop.is_running()
+
+    def spawn(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task:
+        task = self._loop.create_task(_guarded(function, args))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if on_done is not None:
+            task.add_done_callback(lambda _: on_done())
+        return _AsyncioTask(task)
+
+    def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError as error:
+            raise LoopEnded from error
+
+
+class _TrioTask:
+    __slots__ = ("_done", "_on_done", "_scope")
+
+    def __init__(self, on_done: Callable[[], None] | None) -> None:
+        self._scope = anyio.CancelScope()
+        self._done = anyio.Event()
+        self._on_done = on_done
+
+    async def run(self, function: AsyncFunction, args: tuple[object, ...]) -> None:
+        try:
+            with self._scope:
+                await _guarded(function, args)
+        finally:
+            self._done.set()
+            if self._on_done is not None:
+                self._on_done()
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+    async def wait(self) -> None:
+        await self._done.wait()
+
+
+class TrioLoop:
+    """trio: system tasks, each in a cancel scope of its own."""
+
+    def __init__(self) -> None:
+        import trio  # noqa: PLC0415 - only those who run on trio have it
+
+        self._lowlevel = trio.lowlevel
+        self._token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
+        self._thread = threading.get_ident()
+        self.now = trio.current_time
+
+    @property
+    def running(self) -> bool:
+        if threading.get_ident() != self._thread:
+            return False
+        try:
+            return self._lowlevel.current_trio_token() is self._token
+        except RuntimeError:
+            return False
+
+    @property
+    def alive(self) -> bool:
+        try:
+            self._token.run_sync_soon(_nothing, idempotent=True)
+        except RuntimeError:
+            return False
+        return True
+
+    @property
+    def turning(self) -> bool:
+        return self.alive
+
+    def spawn(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task:
+        task = _TrioTask(on_done)
+        # The caller's context, as asyncio does it: a system task has none of its own otherwise.
+        self._lowlevel.spawn_system_task(task.run, function, args, context=contextvars.copy_context())
+        return task
+
+    def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
+        try:
+            self._token.run_sync_soon(callback)
+        except RuntimeError as error:
+            raise LoopEnded from error
+
+
+def current_loop() -> EventLoop:
+    """The running event loop.
+
+    Raises:
+        RuntimeError: no event loop is running in this thread.
+    """
+    token = current_token().native_token
+    return AsyncioLoop() if isinstance(token, asyncio.AbstractEventLoop) else TrioLoop()
