@@ -111,11 +111,13 @@ class Endpoint:
         self.hub.broadcast(topic, event, payload, local=True)
 
     def subscribe(self, topic: str) -> Subscriber:
-        """The broadcasts of a topic, for code that is no channel::
+        """Subscribe code that is no channel to the broadcasts of a topic.
 
-        async with endpoint.subscribe("notifications:21") as broadcasts:
-            async for broadcast in broadcasts:
-                print(broadcast.event, broadcast.payload)
+        For example::
+
+            async with endpoint.subscribe("notifications:21") as broadcasts:
+                async for broadcast in broadcasts:
+                    print(broadcast.event, broadcast.payload)
         """
         return Subscriber(self.hub, topic)
 

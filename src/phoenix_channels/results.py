@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, cast, final
 
 from msgspec import Struct
 
 _MISSING: Final = object()
+_NOTHING: Final[Mapping[str, object]] = {}
 
 
 @final
@@ -21,14 +23,14 @@ class Reply(Struct, frozen=True):
     payload: Any = {}
 
     @classmethod
-    def ok(cls, payload: object = None) -> Reply:
+    def ok(cls, payload: object = _NOTHING) -> Reply:
         """``{"status": "ok", "response": payload}``; without a payload the response is ``{}``."""
-        return cls("ok", {} if payload is None else payload)
+        return cls("ok", payload)
 
     @classmethod
-    def error(cls, payload: object = None) -> Reply:
+    def error(cls, payload: object = _NOTHING) -> Reply:
         """``{"status": "error", "response": payload}``; without a payload the response is ``{}``."""
-        return cls("error", {} if payload is None else payload)
+        return cls("error", payload)
 
 
 @final

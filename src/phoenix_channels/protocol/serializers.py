@@ -65,7 +65,7 @@ def _message(envelope: _V1Envelope | _V2Envelope) -> Message:
 def _check_depth(level: list[Any]) -> None:
     """Refuse refs and topics that are nested so deeply that echoing them could fail where decoding did not."""
     level = [term for term in level if isinstance(term, list | dict)]
-    for _ in range(_MAX_REF_DEPTH):
+    for _ in range(_MAX_REF_DEPTH + 1):
         if not level:
             return
         children: list[Any] = []
@@ -104,7 +104,10 @@ def _pack(kind: int, data: bytes, **fields: Ref) -> Frame:
     for name, value in fields.items():
         # A null ref becomes zero length, other non-strings become their JSON text (P-039).
         text = value if isinstance(value, str) else "" if value is None else _encode_term(value).decode()
-        encoded = text.encode()
+        try:
+            encoded = text.encode()
+        except UnicodeEncodeError as error:
+            raise EncodeError(f"{name} is text without lone surrogates: {error}") from error
         if len(encoded) > 255:
             raise EncodeError(f"{name} of a binary message is at most 255 bytes, this one has {len(encoded)} (P-040)")
         head.append(len(encoded))

@@ -382,12 +382,9 @@ class ChannelServer:
         return isinstance(error, Exception) or (isinstance(error, asyncio.CancelledError) and not mailbox.cancelled)
 
     def _log_crash(self, what: str, error: BaseException) -> None:
-        metadata = {
-            "channel": self._spec.route.channel_class,
-            "topic": self._entry.topic,
-            "callback": what,
-            "error": error,
-        }
+        channel, topic = self._spec.route.channel_class, self._entry.topic
+        _logger.error("%s: %s on %.200r crashed", channel.__qualname__, what, topic, exc_info=error)
+        metadata = {"channel": channel, "topic": topic, "callback": what, "error": error}
         telemetry.execute(telemetry.CHANNEL_CRASHED, {}, metadata)
 
 

@@ -24,7 +24,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     waiting_messages: int = 128
     """Messages of one connection that wait for a join or a leave.  At it: the connection is not read any further."""
     inbound_messages: int = 64
-    """Messages of its client that wait in one channel.  At it: the connection is not read any further."""
+    """Messages of one connection that wait in its channels.  At it: the connection is not read any further."""
     mailbox_messages: int = 1024
     """All that waits in one channel: ``send`` beyond it raises, a broadcast to be handled beyond it crashes it."""
     subscription_messages: int = 1024

@@ -18,6 +18,7 @@ from phoenix_channels.runtime.outbox import Outbox
 from phoenix_channels.transports.handshake import (
     BAD_METHOD,
     CLOSE_TIMEOUT,
+    FORBIDDEN,
     NOT_FOUND,
     Accepted,
     Refusal,
@@ -112,11 +113,12 @@ async def _websocket(endpoint: Endpoint, scope: Scope, receive: Receive, send: S
     if isinstance(result, Accepted):
         await send({"type": "websocket.accept"})
         await _serve(make_driver(endpoint, result), receive, send)
-    elif "websocket.http.response" in (scope.get("extensions") or {}):
-        await _respond(result, send, "websocket.http.response")
-    else:
-        # Without the denial extension every refusal is a 403 (P-012).
+    elif result == FORBIDDEN or "websocket.http.response" not in (scope.get("extensions") or {}):
+        # A bare 403 is what a close before the accept means; without the denial extension nothing else is possible
+        # (P-012).
         await send({"type": "websocket.close"})
+    else:
+        await _respond(result, send, "websocket.http.response")
 
 
 async def _serve(driver: Driver, receive: Receive, send: Send) -> None:

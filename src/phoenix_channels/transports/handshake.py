@@ -163,6 +163,8 @@ def upgrade_error(request: Request) -> Refusal | None:
         values = request.headers(name)
         if not any(wanted == token.strip().lower() for value in values for token in value.split(",")):
             return _bad_header(f"'{name}' header must contain '{wanted}'", values)
+    if request.header("host") is None:
+        return Refusal(400, b"'host' header is absent")
     values = request.headers("sec-websocket-version")
     if values != ["13"]:
         return _bad_header("'sec-websocket-version' header must equal '13'", values)

@@ -176,9 +176,9 @@ class AsyncioSink:
 
     def write(self, frame: Frame) -> None:
         connection = self._connection
-        if self._closing or connection.protocol.state is not State.OPEN:
-            return
         transport: asyncio.Transport = connection.transport
+        if self._closing or connection.protocol.state is not State.OPEN or transport.is_closing():
+            return
         queued = transport.get_write_buffer_size()
         # A frame larger than the bound passes through an empty buffer: it has to go some way.
         if queued and queued + len(frame) > self._limit:
