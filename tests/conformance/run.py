@@ -1,7 +1,7 @@
 """Compare what the application answers with what Phoenix answered, scenario by scenario, on every server.
 
-    python -m tests.conformance.run --all
-    python -m tests.conformance.run --server websockets --only 'join_*'
+    python tests/conformance/run.py --all
+    python tests/conformance/run.py --server websockets --only 'join_*'
 
 Scenarios run in parallel, on several processes of each server: topics have the same names in all of them, so that two
 at once on one process would see each other's broadcasts. The exit status is 1 when a scenario differs that
@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
+
+if __name__ == "__main__":  # started as a program, it finds only its own folder
+    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.conformance import transcript
 from tests.conformance.servers import SERVERS, AppPool, AppProcess
