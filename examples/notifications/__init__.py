@@ -1,0 +1,1 @@
+"""Mentions and approvals in real time: FastAPI, SQLite and ``phoenix_channels``."""
