@@ -15,7 +15,7 @@ source_suffix = {".md": "markdown"}
 exclude_patterns = ["_*", "**/__pycache__"]
 # Links between pages may name a heading: [text](page.md#heading).
 myst_heading_anchors = 3
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["deflist"]
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"

@@ -40,6 +40,7 @@ class ReplyRef:
         """Send a ``phx_reply`` with the ref of that message; nothing happens once the connection is gone.
 
         Raises:
+            BroadcastQueueFull: called from another thread, and the event loop has not kept up.
             EncodeError: the payload of the reply has no wire form.
         """
         if not isinstance(reply, Reply):

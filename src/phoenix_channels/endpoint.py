@@ -15,7 +15,7 @@ from phoenix_channels.runtime.hub import Hub
 from phoenix_channels.runtime.limits import Limits
 from phoenix_channels.runtime.subscriber import Subscriber
 from phoenix_channels.socket import Socket
-from phoenix_channels.transports.asgi import Receive, Scope, Send, asgi
+from phoenix_channels.transports.asgi import asgi
 from phoenix_channels.transports.mounts import Mount, MountOptions, Mounts
 
 
@@ -30,7 +30,7 @@ class Statistics(Struct, frozen=True, kw_only=True):
     queued_broadcast_bytes: int
     """Broadcasts from other threads that wait for an event loop."""
     dropped_frames: int
-    """Frames lost because their client did not read (it was closed with 1013)."""
+    """Frames not handed to the server because their client did not read (it was closed with 1013)."""
     dropped_broadcasts: int
     """Broadcasts lost because an ``endpoint.subscribe`` did not keep up."""
     skipped_deliveries: int
@@ -79,8 +79,11 @@ class Endpoint:
         """
         self.mounts.add(Mount(path, socket_class, options))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI application."""
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """The ASGI application.
+
+        The arguments are Any because frameworks type ASGI in ways that exclude each other.
+        """
         await asgi(self, scope, receive, send)
 
     # Broadcasts

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, final
 
 from msgspec import Raw, Struct
 
-Payload: TypeAlias = "Raw | bytes"
+Payload: TypeAlias = Raw | bytes
 """An encoded payload: ``Raw`` for one JSON term, plain ``bytes`` for a binary payload.
 
 Ask ``isinstance(payload, Raw)``, never for ``bytes``: type checkers take ``Raw`` for a kind of ``bytes``, though it is

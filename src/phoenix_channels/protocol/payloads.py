@@ -16,7 +16,8 @@ _decoder = msgspec.json.Decoder()
 def encode_term(value: object) -> Payload:
     """Encode what may be any term: the response of a reply (P-033).
 
-    ``bytes``, ``bytearray`` and ``memoryview`` are binary payloads; everything else becomes JSON.
+    ``bytes``, ``bytearray`` and ``memoryview`` are binary payloads, ``msgspec.Raw`` is JSON already; everything else
+    becomes JSON.
 
     Raises:
         EncodeError: the value has no JSON form.
@@ -26,6 +27,9 @@ def encode_term(value: object) -> Payload:
     if isinstance(value, bytearray | memoryview):
         return bytes(cast("bytearray", value))
     try:
+        if isinstance(value, msgspec.Raw):
+            # Already JSON, says the caller; one that is not would end every connection it reaches.
+            _decoder.decode(value)
         return msgspec.Raw(_encoder.encode(value))
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise EncodeError(f"{type(value).__name__} cannot be encoded as JSON: {error}") from error

@@ -123,9 +123,15 @@ class ChannelServer:
                 result = spec.table.join(channel, payload)
                 if is_awaitable(result):
                     result = await result
-            self._join_returned = True
-            await self._driver.hub.pubsub.subscribe(self._entry.topic)
-            self._interested = True
+                if isinstance(result, Reply | Stop | BaseException):
+                    # Encoded it would be a fine join reply: a refusal that lets the client in.
+                    raise TypeError(
+                        f"join returned {result!r:.200}; it returns the payload of the reply, and refuses by raising "
+                        "JoinRefused"
+                    )
+                self._join_returned = True
+                await self._driver.hub.pubsub.subscribe(self._entry.topic)
+                self._interested = True
         except InvalidPayload as error:
             refusal = _invalid_payload(error)
         except JoinRefused as error:

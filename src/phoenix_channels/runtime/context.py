@@ -173,6 +173,8 @@ class Context:
         self._spawn(run)
 
     def _spawn(self, function: AsyncFunction) -> Task:
+        if not self._driver.lane.loop.running:
+            raise RuntimeError("tasks and timers of a channel are started on its event loop; from elsewhere use send")
         if self._released:
             raise RuntimeError(f"the channel on {self.topic!r:.200} has ended")
         task = self._driver.lane.loop.spawn(function, on_done=lambda: self._tasks.discard(task))

@@ -81,8 +81,9 @@ class Driver:
         self._now = lane.loop.now
         self._last_received = self._now()
         self._readable: anyio.Event | None = None
-        self._channels_ended: anyio.Event | None = None
+        self._channels_ended = anyio.Event()
         self._transport_ended = anyio.Event()
+        self._id_interest = False
         self._id_subscription = None if socket_id is None else Subscription(socket_id, self._receive_on_id)
 
     # What the transport calls
@@ -93,6 +94,7 @@ class Driver:
         if self._id_subscription is not None:
             # P-026: before any message of the client.
             await self.hub.pubsub.subscribe(self._id_subscription.topic)
+            self._id_interest = True
             self.lane.registry.subscribe(self._id_subscription)
         self._last_received = self._now()
         self.lane.add(self)
@@ -110,11 +112,6 @@ class Driver:
             _logger.warning("%s sent a malformed message, closing: %s", type(self.socket).__qualname__, error.reason)
             self.close(error.close_code, "closed")
             return
-        except EncodeError as error:
-            # P-041: an answer that has no wire form is the failure of the connection.
-            _logger.warning("%s: an answer cannot be sent, closing: %s", type(self.socket).__qualname__, error)
-            self.close(1011, "closed")
-            return
         self._flush()
         self.handle(events)
         if self.reading_paused:
@@ -128,8 +125,7 @@ class Driver:
     async def wait_readable(self) -> None:
         """Return when :attr:`reading_paused` is false."""
         while self.reading_paused:
-            if self._readable is None:
-                self._readable = anyio.Event()
+            self._readable = anyio.Event()
             await self._readable.wait()
 
     def close(self, code: int | None, why: str) -> None:
@@ -141,7 +137,7 @@ class Driver:
             return
         self.closed = True
         self.lane.closing(self)
-        if self._id_subscription is not None:
+        if self._id_subscription is not None and self._id_interest:
             self.lane.registry.unsubscribe(self._id_subscription)
             self.hub.pubsub.unsubscribe(self._id_subscription.topic)
         if code is not None:
@@ -171,22 +167,16 @@ class Driver:
         """
         self.close(None, "closed")
         try:
-            while self._servers:
-                if self._channels_ended is None:
-                    self._channels_ended = anyio.Event()
-                await self._channels_ended.wait()
+            await self._channels_ended.wait()
         finally:
             self._transport_ended.set()
-            if not self._servers:
+            if self._channels_ended.is_set():
                 self.lane.ended(self)
 
     async def wait_ended(self) -> None:
         """Return when the transport has finished and the last channel has ended."""
         await self._transport_ended.wait()
-        while self._servers:
-            if self._channels_ended is None:
-                self._channels_ended = anyio.Event()
-            await self._channels_ended.wait()
+        await self._channels_ended.wait()
 
     # What the lane calls
 
@@ -332,13 +322,10 @@ class Driver:
             self.lane.idle_changed(self)
 
     def _check_channels_ended(self) -> None:
-        if self._servers or not self.closed:
-            return
-        if self._channels_ended is not None:
+        if self.closed and not self._servers:
             self._channels_ended.set()
-            self._channels_ended = None
-        if self._transport_ended.is_set():
-            self.lane.ended(self)
+            if self._transport_ended.is_set():
+                self.lane.ended(self)
 
     def _flush(self) -> None:
         for frame in self._connection.frames_to_send():

@@ -53,15 +53,9 @@ class Outbox:
             self._task = self._driver.lane.loop.spawn(self._write, on_done=self._written)
 
     def close(self, code: int) -> None:
-        if self._closing:
-            return
         self._closing, self._code = True, code
         if self._task is None:
             self._task = self._driver.lane.loop.spawn(self._write, on_done=self._written)
-
-    @property
-    def queued_bytes(self) -> int:
-        return self._bytes
 
     def abandon(self) -> None:
         """The connection is gone: forget what is queued and stop writing."""

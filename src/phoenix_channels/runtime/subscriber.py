@@ -32,7 +32,8 @@ class Subscriber:
         if not isinstance(topic, str):
             raise TypeError(f"a topic is a string, not {topic!r}")
         self._hub = hub
-        self._lane: Lane | None = None
+        self._lane: Lane
+        self._entered = False
         self._queue: deque[EncodedBroadcast] = deque()
         self._subscription = Subscription(topic, self._receive)
         self._arrived: anyio.Event | None = None
@@ -40,8 +41,9 @@ class Subscriber:
         """Broadcasts that were lost here because nobody took them in time."""
 
     async def __aenter__(self) -> Self:
-        if self._lane is not None:
+        if self._entered:
             raise RuntimeError("one `async with endpoint.subscribe(topic)` can be entered once")
+        self._entered = True
         self._lane = self._hub.current_lane()
         await self._hub.pubsub.subscribe(self._subscription.topic)
         self._lane.registry.subscribe(self._subscription)
@@ -50,15 +52,14 @@ class Subscriber:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._lane is not None:
-            self._lane.registry.unsubscribe(self._subscription)
-            self._hub.pubsub.unsubscribe(self._subscription.topic)
+        self._lane.registry.unsubscribe(self._subscription)
+        self._hub.pubsub.unsubscribe(self._subscription.topic)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Broadcast:
-        if self._lane is None:
+        if not self._entered:
             raise RuntimeError("iterate inside `async with endpoint.subscribe(topic) as broadcasts`")
         while not self._queue:
             self._arrived = anyio.Event()
