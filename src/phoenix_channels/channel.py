@@ -8,7 +8,14 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, final
 
-from phoenix_channels.handlers import DefinitionError, HandlerTable, check_seconds, keep_namespace, marked_methods
+from phoenix_channels.handlers import (
+    DefinitionError,
+    HandlerTable,
+    check_callback,
+    check_seconds,
+    keep_namespace,
+    marked_methods,
+)
 from phoenix_channels.results import Reply, Stop
 from phoenix_channels.socket import Socket
 
@@ -19,7 +26,6 @@ else:
 
 if TYPE_CHECKING:
     from phoenix_channels.endpoint import Endpoint
-    from phoenix_channels.pubsub.local import Subscription
 
 SocketT_co = TypeVar("SocketT_co", bound=Socket, default=Socket, covariant=True)
 P = ParamSpec("P")
@@ -65,8 +71,6 @@ class ChannelContext(Protocol):
     def subtopic(self) -> str: ...
     @property
     def socket(self) -> Socket: ...
-    @property
-    def subscription(self) -> Subscription: ...
     def push(self, event: str, payload: object) -> None: ...
     def broadcast(self, event: str, payload: object, *, to_self: bool) -> None: ...
     def send(self, message: object) -> None: ...
@@ -100,6 +104,8 @@ class Channel(Generic[SocketT_co]):
         check_seconds(f"{cls.__qualname__}.shutdown", cls.shutdown)
         check_seconds(f"{cls.__qualname__}.join_timeout", cls.join_timeout)
         incoming, intercepts = marked_methods(cls, Channel)
+        for name, arguments in (("after_join", 0), ("handle_in", 2), ("handle_info", 1), ("terminate", 1)):
+            check_callback(cls, name, arguments)
         keep_namespace(cls, ["join", *incoming.values(), *intercepts.values()])
 
     @property
@@ -186,7 +192,8 @@ class Channel(Generic[SocketT_co]):
         """Have :meth:`handle_info` called with this message, after what is queued already; from any thread.
 
         Raises:
-            MailboxFull: the channel has not kept up with its messages.
+            MailboxFull: the channel has not kept up with its messages.  Called from another thread it may notice only
+                later; then the channel crashes.
             BroadcastQueueFull: called from another thread, and the event loop has not kept up.
         """
         self._context.send(message)

@@ -32,7 +32,7 @@ class Statistics(Struct, frozen=True, kw_only=True):
     dropped_frames: int
     """Frames not handed to the server because their client did not read (it was closed with 1013)."""
     dropped_broadcasts: int
-    """Broadcasts lost because an ``endpoint.subscribe`` did not keep up."""
+    """Broadcasts lost because an ``endpoint.subscribe`` did not keep up, or an event loop was at rest for too long."""
     skipped_deliveries: int
     """Deliveries left out because the client's version of the protocol cannot carry the payload."""
     cut_callbacks: int
@@ -106,8 +106,8 @@ class Endpoint:
         await self.hub.abroadcast(topic, event, payload)
 
     def broadcast_from(self, channel: Channel[Any], topic: str, event: str, payload: object) -> None:
-        """As :meth:`broadcast`, but leave out this channel's subscription to its own topic (P-072)."""
-        self.hub.broadcast(topic, event, payload, exclude=channel._context.subscription)  # pyright: ignore[reportPrivateUsage]
+        """As :meth:`broadcast`, but leave out this channel: its client, and its own subscriptions (P-072)."""
+        self.hub.broadcast(topic, event, payload, exclude=channel._context)  # pyright: ignore[reportPrivateUsage]
 
     def local_broadcast(self, topic: str, event: str, payload: object) -> None:
         """As :meth:`broadcast`, but on this node only (P-072)."""
@@ -158,7 +158,7 @@ class Endpoint:
             topics=sum(lane.registry.topics for lane in lanes),
             queued_broadcast_bytes=sum(lane.queued_bytes for lane in lanes),
             dropped_frames=self.hub.dropped_frames,
-            dropped_broadcasts=self.hub.dropped_broadcasts,
+            dropped_broadcasts=self.hub.dropped_broadcasts + sum(lane.dropped for lane in lanes),
             skipped_deliveries=sum(lane.registry.skipped for lane in lanes),
             cut_callbacks=self.hub.cut,
         )

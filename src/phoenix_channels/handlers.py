@@ -25,7 +25,7 @@ from typing import (
 
 import msgspec
 
-from phoenix_channels.protocol.messages import Payload
+from phoenix_channels.protocol.messages import PHX_JOIN, PHX_LEAVE, Payload
 from phoenix_channels.results import Reply, Stop
 from phoenix_channels.schemas import Schema, type_name
 
@@ -112,6 +112,28 @@ def intercept(event: str, /) -> Callable[[O], O]:
     return decorate
 
 
+def check_callback(cls: type, name: str, arguments: int) -> None:
+    """Refuse a callback that could not be called, or whose result nobody could use.
+
+    Raises:
+        DefinitionError: naming the form it has to have.
+    """
+    method: Any = inspect.unwrap(getattr(cls, name))
+    code: types.CodeType | None = getattr(method, "__code__", None)
+    if code is None or not (
+        code.co_argcount - len(method.__defaults__ or ()) <= arguments + 1
+        and (code.co_argcount >= arguments + 1 or code.co_flags & inspect.CO_VARARGS)
+        and len(method.__kwdefaults__ or ()) == code.co_kwonlyargcount
+    ):
+        raise DefinitionError(f"{cls.__qualname__}.{name} has to take self and {arguments} arguments")
+    _refuse_generator(f"{cls.__qualname__}.{name}", method)
+
+
+def _refuse_generator(where: str, method: Any) -> None:
+    if inspect.isasyncgenfunction(method) or inspect.isgeneratorfunction(method):
+        raise DefinitionError(f"{where} is a generator; legal are `def` and `async def`")
+
+
 def payload_name(method: Any) -> str | None:
     """The name of the one payload of ``def method(self, payload)``; None when the method has another form."""
     code: types.CodeType | None = getattr(inspect.unwrap(method), "__code__", None)
@@ -187,8 +209,9 @@ def marked_methods(cls: type, base: type) -> tuple[dict[str, str], dict[str, str
             )
         if payload_name(method) is None:
             raise DefinitionError(f"{where} has to take exactly one payload: `def {name}(self, payload: ...)`")
-        if inspect.isasyncgenfunction(method) or inspect.isgeneratorfunction(method):
-            raise DefinitionError(f"{where} is a generator; legal are `def` and `async def`")
+        _refuse_generator(where, method)
+        if mark.kind == "incoming" and mark.event in (PHX_JOIN, PHX_LEAVE):
+            raise DefinitionError(f"{where}: {mark.event} never reaches a handler; override join or terminate")
         other = found[mark.kind].setdefault(mark.event, name)
         if other != name:
             raise DefinitionError(
@@ -211,6 +234,7 @@ def schema_of(cls: type, name: str) -> Schema:
     parameter = payload_name(method)
     if parameter is None:
         raise DefinitionError(f"{cls.__qualname__}.{name} has to be a method with one payload: `{name}(self, payload)`")
+    _refuse_generator(f"{cls.__qualname__}.{name}", method)
     annotation = _annotation(method, parameter)
     where = f"{cls.__qualname__}.{name}: the annotation of {parameter!r}"
     if isinstance(annotation, str):

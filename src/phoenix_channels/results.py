@@ -22,6 +22,10 @@ class Reply(Struct, frozen=True):
     status: str
     payload: Any = {}
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.status, str):
+            raise TypeError(f"the status of a Reply is a string such as 'ok' or 'error', not {self.status!r:.200}")
+
     @classmethod
     def ok(cls, payload: object = _NOTHING) -> Reply:
         """``{"status": "ok", "response": payload}``; without a payload the response is ``{}``."""
@@ -74,3 +78,14 @@ class ConnectRefused(Exception):
     def __init__(self, reason: object = None) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def sole(error: BaseException) -> BaseException:
+    """What was raised, looked for inside groups of exactly one: a refusal raised in a task group is still a refusal."""
+    while isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        inner = list(group.exceptions)
+        if len(inner) != 1:
+            return group
+        error = inner[0]
+    return error

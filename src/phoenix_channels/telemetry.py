@@ -3,11 +3,16 @@
 Handlers are called synchronously, where the event happens.  One that raises is detached with a log: it never hurts
 the caller.
 
-========================================  ==============  =====================================================
-event                                     measurements    metadata
-========================================  ==============  =====================================================
-``phoenix_channels.channel_crashed``      none            ``channel`` (class), ``topic``, ``callback``, ``error``
-========================================  ==============  =====================================================
+=====================================  ================  ==========================================================
+event                                  measurements      metadata
+=====================================  ================  ==========================================================
+``phoenix.socket_connected``           ``duration`` (s)  ``endpoint``, ``user_socket`` (class), ``transport``,
+                                                         ``serializer`` (class), ``vsn``, ``params``,
+                                                         ``connect_info``, ``result`` (``"ok"`` or ``"error"``)
+``phoenix_channels.channel_crashed``   none              ``channel`` (class), ``topic``, ``callback``, ``error``
+=====================================  ================  ==========================================================
+
+``params`` are as the client sent them, tokens included.
 """
 
 from __future__ import annotations
@@ -20,8 +25,9 @@ from typing import Any, Final, TypeAlias
 Handler: TypeAlias = Callable[[str, Mapping[str, float], Mapping[str, Any]], None]
 """Called with the event's name, its measurements (seconds, counts) and its metadata."""
 
+SOCKET_CONNECTED: Final = "phoenix.socket_connected"
 CHANNEL_CRASHED: Final = "phoenix_channels.channel_crashed"
-EVENTS: Final = frozenset({CHANNEL_CRASHED})
+EVENTS: Final = frozenset({SOCKET_CONNECTED, CHANNEL_CRASHED})
 
 _logger = logging.getLogger("phoenix_channels")
 _lock = threading.Lock()

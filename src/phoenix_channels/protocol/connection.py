@@ -36,6 +36,7 @@ from phoenix_channels.protocol.messages import (
     Opcode,
     Payload,
     Ref,
+    payload_size,
 )
 from phoenix_channels.protocol.serializers import INTERNAL_ERROR, Serializer
 from phoenix_channels.protocol.topics import Routes
@@ -70,7 +71,16 @@ class Connection(Generic[T]):
         max_waiting: how many messages may wait for a join or a leave before :attr:`reading_paused` is set.
     """
 
-    __slots__ = ("_entries", "_frames", "_max_channels", "_max_waiting", "_routes", "_serializer", "_waiting")
+    __slots__ = (
+        "_entries",
+        "_frames",
+        "_max_channels",
+        "_max_waiting",
+        "_routes",
+        "_serializer",
+        "_waiting",
+        "waiting_bytes",
+    )
 
     def __init__(
         self, serializer: Serializer, routes: Routes[T], *, max_channels: int = 100, max_waiting: int = 128
@@ -82,11 +92,18 @@ class Connection(Generic[T]):
         self._entries: dict[str, Entry[T]] = {}
         self._frames: list[Frame] = []
         self._waiting = 0
+        self.waiting_bytes = 0
+        """Payload bytes of what waits for a join or a leave."""
 
     @property
     def entries(self) -> list[Entry[T]]:
         """The entries that hold a topic: JOINING, JOINED or LEAVING."""
         return list(self._entries.values())
+
+    @property
+    def channels(self) -> int:
+        """How many topics are JOINING, JOINED or LEAVING."""
+        return len(self._entries)
 
     @property
     def reading_paused(self) -> bool:
@@ -174,12 +191,14 @@ class Connection(Generic[T]):
         first = not entry.waiting
         entry.waiting.append(message)
         self._waiting += 1
+        self.waiting_bytes += payload_size(message.payload)
         return [RejoinWaiting(entry)] if first and entry.state is State.LEAVING else []
 
     def _look_again(self, entry: Entry[T]) -> list[Event[T]]:
         """Handle what waited for this entry, as if it had arrived now."""
         messages, entry.waiting = entry.waiting, []
         self._waiting -= len(messages)
+        self.waiting_bytes -= sum(payload_size(message.payload) for message in messages)
         return [event for message in messages for event in self._handle(message)]
 
     # What the driver decides

@@ -18,6 +18,12 @@ Ask ``isinstance(payload, Raw)``, never for ``bytes``: type checkers take ``Raw`
 none.
 """
 
+
+def payload_size(payload: Payload) -> int:
+    """The size of an encoded payload in bytes."""
+    return memoryview(payload).nbytes
+
+
 Ref: TypeAlias = Any
 """A ``ref`` or ``join_ref``: any JSON term, echoed with type and value unchanged, never interpreted (P-031)."""
 

@@ -11,22 +11,26 @@ Params: TypeAlias = dict[str, Any]
 MAX_QUERY_BYTES = 1_000_000
 _MAX_DEPTH = 32
 
+_Entry: TypeAlias = tuple[list[str], str]
+"""The path behind a prefix, and the value: ``a[b][]=1`` is ``(["b", ""], "1")`` of ``a``."""
+
 
 def decode_params(query: bytes) -> Params:
     """Decode ``a=1&b[c]=2&d[]=3&d[]=4`` to ``{"a": "1", "b": {"c": "2"}, "d": ["3", "4"]}``.
 
     A repeated plain key keeps its last value, a key without ``=`` has the value ``""``, a malformed ``%`` escape stays
-    as it is.  Keys nested deeper than 32 levels are taken literally.
+    as it is.  Where keys disagree about the shape of a value, the last that began a shape wins.  Keys nested deeper
+    than 32 levels are taken literally.
 
     Raises:
         UnicodeDecodeError: a key or value is not UTF-8.
     """
-    params: Params = {}
+    entries: list[_Entry] = []
     for pair in query.split(b"&"):
         if pair:
             key, _, value = pair.partition(b"=")
-            _put(params, _path(_unescape(key)), _unescape(value))
-    return params
+            entries.append((_path(_unescape(key)), _unescape(value)))
+    return _mapping(entries)
 
 
 def _unescape(text: bytes) -> str:
@@ -34,25 +38,36 @@ def _unescape(text: bytes) -> str:
 
 
 def _path(key: str) -> list[str]:
-    """``a[b][]`` as ``["a", "b", ""]``; whatever has not exactly that form is one plain key."""
+    """``a[b][]`` as ``["a", "b", ""]``; whatever has not that form is one plain key."""
     head, bracket, rest = key.partition("[")
-    if not bracket or not key.endswith("]"):
+    if not head or not bracket or not key.endswith("]"):
         return [key]
     parts = rest[:-1].split("][")
-    if len(parts) >= _MAX_DEPTH or any("[" in part or "]" in part for part in parts):
-        return [key]
-    return [head, *parts]
+    return [head, *parts] if len(parts) < _MAX_DEPTH else [key]
 
 
-def _put(params: Params, path: list[str], value: str) -> None:
-    # Elixir's rules where keys disagree about the shape of a value: the later one wins.
-    target: dict[str, Any] | list[Any] = params
-    for key, following in zip(path, [*path[1:], None], strict=True):
-        child: Any = value if following is None else [] if following == "" else {}
-        if isinstance(target, list):
-            target.append(child)
-        elif following is None or type(target.get(key)) is not type(child):
-            target[key] = child
+def _mapping(entries: list[_Entry]) -> Params:
+    plain: Params = {}
+    nested: dict[str, list[_Entry]] = {}
+    for (key, *rest), value in entries:
+        if not rest:
+            plain[key] = value
+        elif key in nested:
+            nested[key].append((rest, value))
         else:
-            child = target[key]
-        target = child
+            nested[key] = [(rest, value)]
+            plain.pop(key, None)
+    return {key: _nested(below) for key, below in nested.items()} | plain
+
+
+def _nested(entries: list[_Entry]) -> Params | list[Any]:
+    if entries[-1][0][0] != "":
+        return _mapping([entry for entry in entries if entry[0][0] != ""])
+    items: list[Any] = []
+    below: list[_Entry] = []
+    for (key, *rest), value in entries:
+        if key == "" and rest:
+            below.append((rest, value))
+        elif key == "":
+            items.append(value)
+    return [*items, _nested(below)] if below else items

@@ -31,7 +31,8 @@ def encode_term(value: object) -> Payload:
             # Already JSON, says the caller; one that is not would end every connection it reaches.
             _decoder.decode(value)
         return msgspec.Raw(_encoder.encode(value))
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+    except Exception as error:
+        # Any: encoding runs code of the value (an unset field, a property, a time zone).
         raise EncodeError(f"{type(value).__name__} cannot be encoded as JSON: {error}") from error
 
 

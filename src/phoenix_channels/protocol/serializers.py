@@ -7,7 +7,7 @@ from typing import Any, Protocol, final
 import msgspec
 
 from phoenix_channels.protocol.errors import EncodeError, RemoteProtocolError
-from phoenix_channels.protocol.messages import PHX_REPLY, Frame, Message, Opcode, Payload, Ref
+from phoenix_channels.protocol.messages import PHX_REPLY, Frame, Message, Opcode, Payload, Ref, payload_size
 from phoenix_channels.protocol.versions import Versions
 
 INTERNAL_ERROR = 1011
@@ -18,6 +18,7 @@ _encode_json = msgspec.json.Encoder().encode
 
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _MAX_REF_DEPTH = 32
+_MAX_ENVELOPE = 65536
 
 
 def _encode_term(message: object) -> bytes:
@@ -55,8 +56,13 @@ class Serializer(Protocol):
         ...
 
 
-def _message(envelope: _V1Envelope | _V2Envelope) -> Message:
+def _message(envelope: _V1Envelope | _V2Envelope, size: int) -> Message:
     join_ref, ref, topic = envelope.join_ref, envelope.ref, envelope.topic
+    if size - payload_size(envelope.payload) > _MAX_ENVELOPE:
+        # Refs and topics live as long as the channel and come back in every frame: what waits is bounded in bytes.
+        raise RemoteProtocolError(
+            f"refs, topic and event of more than {_MAX_ENVELOPE} characters", close_code=INTERNAL_ERROR
+        )
     if not (type(join_ref) is type(ref) is type(topic) is str):
         _check_depth([join_ref, ref, topic])
     return Message(join_ref, ref, topic, envelope.event, envelope.payload)
@@ -120,9 +126,9 @@ def _unpack(data: bytes) -> Message:
     if len(data) < 5 or data[0] != _PUSH:
         raise ValueError("a binary message begins with 0x00 and four lengths")
     start, fields = 5, list[str]()
-    for length in data[1:5]:
-        # Strict: a field that is no UTF-8 could not be echoed (P-041).
-        fields.append(data[start : start + length].decode())
+    # Strict where a field is echoed, and could not be (P-041); a broken event is one that nobody handles.
+    for length, errors in zip(data[1:5], ("strict", "strict", "strict", "replace"), strict=True):
+        fields.append(data[start : start + length].decode(errors=errors))
         start += length
     if start > len(data):
         raise ValueError("a binary message is shorter than its header says")
@@ -150,7 +156,7 @@ class V2JSONSerializer:
             _decode_term(envelope.payload if envelope.more is _NOTHING else data)
         except _UNDECODABLE as error:
             raise _undecodable(error) from error
-        return _message(envelope)
+        return _message(envelope, len(data))
 
     def encode_push(self, join_ref: Ref, topic: str, event: str, payload: Payload) -> Frame:
         if not isinstance(payload, msgspec.Raw):
@@ -204,7 +210,7 @@ class V1JSONSerializer:
             _decode_term(data)
         except _UNDECODABLE as error:
             raise _undecodable(error) from error
-        return _message(envelope)
+        return _message(envelope, len(data))
 
     def encode_push(self, join_ref: Ref, topic: str, event: str, payload: Payload) -> Frame:
         return self._encode(None, topic, event, _json_only(payload))

@@ -24,7 +24,7 @@ class Subscription:
     (P-073); events in ``intercepts``, and everything without a fastlane, go to ``receive``.
     """
 
-    __slots__ = ("intercepts", "receive", "serializer", "topic", "write")
+    __slots__ = ("intercepts", "owner", "receive", "serializer", "topic", "write")
 
     def __init__(
         self,
@@ -33,8 +33,10 @@ class Subscription:
         *,
         fastlane: tuple[Serializer, Callable[[Frame], None]] | None = None,
         intercepts: frozenset[str] = frozenset(),
+        owner: object = None,
     ) -> None:
         self.topic = topic
+        self.owner = owner
         self.receive = receive
         self.intercepts = intercepts
         self.serializer: Serializer | None = None
@@ -73,8 +75,11 @@ class Registry:
         if subscribers is not None and subscribers.pop(id(subscription), None) is not None and not subscribers:
             del self._topics[subscription.topic]
 
-    def dispatch(self, broadcast: EncodedBroadcast, exclude: Subscription | None = None) -> None:
-        """Deliver a broadcast to the subscribers of its topic, encoded once per serializer (P-073)."""
+    def dispatch(self, broadcast: EncodedBroadcast, exclude: object = None) -> None:
+        """Deliver a broadcast to the subscribers of its topic, encoded once per serializer (P-073).
+
+        Subscriptions whose owner is ``exclude`` are left out.
+        """
         subscribers = self._topics.get(broadcast.topic)
         if not subscribers:
             return
@@ -82,20 +87,24 @@ class Registry:
         frames: dict[Serializer, Frame | None] = {}
         # A copy: a delivery can end subscriptions (a slow client is closed, a handler broadcasts).
         for subscription in tuple(subscribers.values()):
-            if subscription is exclude:
+            if exclude is not None and subscription.owner is exclude:
                 continue
-            serializer, write = subscription.serializer, subscription.write
-            if serializer is None or write is None or event in subscription.intercepts:
-                subscription.receive(broadcast)
-                continue
-            if serializer in frames:
-                frame = frames[serializer]
-            else:
-                frame = frames[serializer] = self._encode(serializer, broadcast)
-            if frame is None:
-                self._skipped += 1
-            else:
-                write(frame)
+            try:
+                serializer, write = subscription.serializer, subscription.write
+                if serializer is None or write is None or event in subscription.intercepts:
+                    subscription.receive(broadcast)
+                    continue
+                if serializer in frames:
+                    frame = frames[serializer]
+                else:
+                    frame = frames[serializer] = self._encode(serializer, broadcast)
+                if frame is None:
+                    self._skipped += 1
+                else:
+                    write(frame)
+            except Exception:
+                # Nothing here raises by design; should it do so, those behind still get their message.
+                _logger.exception("the delivery of %.200r on %.200r failed", event, broadcast.topic)
 
     @staticmethod
     def _encode(serializer: Serializer, broadcast: EncodedBroadcast) -> Frame | None:
@@ -103,7 +112,7 @@ class Registry:
             return serializer.encode_broadcast(broadcast.topic, broadcast.event, broadcast.payload)
         except EncodeError as error:
             # One old client must not break a broadcast for everybody else.
-            _logger.warning("broadcast %r on %r skips clients: %s", broadcast.event, broadcast.topic, error)
+            _logger.warning("broadcast %.200r on %.200r skips clients: %s", broadcast.event, broadcast.topic, error)
             return None
 
 

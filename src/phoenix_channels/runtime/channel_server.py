@@ -11,7 +11,6 @@ the client sees, and when:
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, final
@@ -22,10 +21,10 @@ from phoenix_channels import telemetry
 from phoenix_channels.channel import Channel, ChannelSpec
 from phoenix_channels.protocol.errors import EncodeError
 from phoenix_channels.protocol.events import Entry
-from phoenix_channels.protocol.messages import EMPTY, Broadcast, EncodedBroadcast, Payload, Ref
+from phoenix_channels.protocol.messages import EMPTY, Broadcast, EncodedBroadcast, Payload, Ref, payload_size
 from phoenix_channels.protocol.payloads import decode_payload, encode_term
-from phoenix_channels.results import JoinRefused, Reply, Stop
-from phoenix_channels.runtime.context import NO_MESSAGE, Context, is_awaitable
+from phoenix_channels.results import JoinRefused, Reply, Stop, sole
+from phoenix_channels.runtime.context import NO_MESSAGE, Context, is_awaitable, is_user_error
 from phoenix_channels.runtime.mailbox import Mailbox
 from phoenix_channels.schemas import InvalidPayload
 
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("phoenix_channels")
 
-_USER_ERRORS: Final = (Exception, asyncio.CancelledError)
-"""What a plain ``def`` can raise; a cancellation there is one that it got from somewhere and let through (P-066)."""
 _JOIN_CRASHED: Final = {"reason": "join crashed"}
 
 
@@ -44,15 +41,30 @@ class ChannelServer:
     """Runs one channel instance, from its join to its end."""
 
     __slots__ = (
-        "_channel", "_context", "_crashed_early", "_driver", "_ending", "_entry", "_inbound", "_interested",
-        "_join_returned", "_leave_ref", "_mailbox", "_reason", "_reason_open", "_spec",
+        "_channel",
+        "_context",
+        "_crashed_early",
+        "_driver",
+        "_ending",
+        "_entry",
+        "_inbound",
+        "_inbound_bytes",
+        "_interested",
+        "_join_returned",
+        "_leave_ref",
+        "_mailbox",
+        "_over",
+        "_reason",
+        "_reason_open",
+        "_released",
+        "_spec",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, entry: Entry[ChannelSpec]) -> None:
         self._driver = driver
         self._entry = entry
         self._spec = entry.target
-        self._mailbox = Mailbox(driver.lane.loop)
+        self._mailbox = Mailbox(driver.spawn)
         self._context = Context(
             driver,
             entry,
@@ -63,9 +75,12 @@ class ChannelServer:
         )
         self._channel: Channel[Any] | None = None
         self._join_returned = False
-        self._crashed_early = False
+        self._crashed_early: BaseException | None = None
         self._interested = False
         self._inbound = 0
+        self._inbound_bytes = 0
+        self._over: anyio.Event | None = None
+        self._released = False
         self._leave_ref: Ref = None
         self._ending = False
         self._reason: object = None
@@ -80,8 +95,10 @@ class ChannelServer:
 
     def receive(self, event: Any, payload: Payload, ref: Ref) -> None:
         """Handle a message of the client."""
+        size = payload_size(payload)
         self._inbound += 1
-        self._driver.add_inbound(1)
+        self._inbound_bytes += size
+        self._driver.add_inbound(1, size)
         self._mailbox.put_now(self._handle_in, event, payload, ref)
 
     def leave(self, ref: Ref) -> None:
@@ -91,7 +108,7 @@ class ChannelServer:
 
     def hurry(self) -> None:
         """A new join of the topic waits: what runs has ``shutdown`` seconds left (P-059)."""
-        self._driver.lane.loop.spawn(self._hurry)
+        self._driver.spawn(self._hurry)
 
     def connection_ended(self, reason: object) -> None:
         """The connection is gone (P-068); what came before is still handled, within ``shutdown`` seconds."""
@@ -99,7 +116,7 @@ class ChannelServer:
             self._begin_ending(reason)
             self._reason_open = True
             self._unsubscribe()
-            self._driver.lane.loop.spawn(self._end)
+            self._driver.spawn(self._end)
 
     def detach(self) -> None:
         """A new join takes this one's place: from now on nothing of it is seen any more (P-057)."""
@@ -107,18 +124,21 @@ class ChannelServer:
         self._begin_ending(("shutdown", "duplicate_join"))
         self._drop_queued()
         self._unsubscribe()
+        self._driver.spawn(self._end)
 
-    async def end_replaced(self) -> None:
-        """End a detached channel; returns when its ``terminate`` is over."""
-        await self._end()
+    async def wait_over(self) -> None:
+        """Return when ``terminate`` is over and nothing of the channel is left."""
+        if not self._released:
+            if self._over is None:
+                self._over = anyio.Event()
+            await self._over.wait()
 
     # Callbacks, run by the mailbox
 
     async def _join(self, payload: Payload) -> None:
         spec = self._spec
-        refusal: object
         try:
-            with anyio.fail_after(spec.route.channel_class.join_timeout):
+            with anyio.fail_after(spec.route.channel_class.join_timeout) as scope:
                 self._channel = channel = spec.route.make(self._context)
                 result = spec.table.join(channel, payload)
                 if is_awaitable(result):
@@ -126,30 +146,39 @@ class ChannelServer:
                 if isinstance(result, Reply | Stop | BaseException):
                     # Encoded it would be a fine join reply: a refusal that lets the client in.
                     raise TypeError(
-                        f"join returned {result!r:.200}; it returns the payload of the reply, and refuses by raising "
-                        "JoinRefused"
+                        f"join returned a {type(result).__name__}; it returns the payload of the reply, and refuses by "
+                        "raising JoinRefused"
                     )
                 self._join_returned = True
-                await self._driver.hub.pubsub.subscribe(self._entry.topic)
-                self._interested = True
-        except InvalidPayload as error:
-            refusal = _invalid_payload(error)
-        except JoinRefused as error:
-            refusal = error.response
-        except BaseException as error:
-            if not self._is_stray(error, self._mailbox):
+                if not self._context.released:
+                    await self._driver.hub.pubsub.subscribe(self._entry.topic)
+                    self._interested = True
+            if scope.cancel_called:
+                # Code that shields itself from cancellation comes late all the same.
+                raise TimeoutError
+            if self._crashed_early is not None:
+                raise self._crashed_early
+        except BaseException as raised:
+            error = sole(raised)
+            if isinstance(error, JoinRefused):
+                self._refuse(error.response, error)
+            elif isinstance(error, InvalidPayload):
+                self._refuse(_invalid_payload(error), error)
+            elif is_user_error(raised, self._mailbox):
+                if error is not self._crashed_early:
+                    self._log_crash("join", error)
+                self._refuse(_JOIN_CRASHED, error)
+            else:
                 raise
-            self._log_crash("join", error)
-            refusal = _JOIN_CRASHED
         else:
-            if not self._crashed_early:
-                await self._accept({} if result is None else result)
-                return
-            refusal = _JOIN_CRASHED
-        self._refuse(refusal)
+            await self._accept({} if result is None else result)
 
     async def _accept(self, reply: object) -> None:
         driver = self._driver
+        if self._context.released:
+            # It outlived its connection and all patience; what it has set up is cleaned up all the same.
+            await self._terminate()
+            return
         response = self._encode_join(reply)
         if response is None or driver.closed:
             return
@@ -165,13 +194,14 @@ class ChannelServer:
             if awaitable is not None:
                 await awaitable
 
-    def _refuse(self, refusal: object) -> None:
+    def _refuse(self, refusal: object, error: BaseException) -> None:
         response = None if self._ending else self._encode_join(refusal)
         if response is not None:
-            self._begin_ending(("shutdown", "closed"))
+            # The reason of a terminate that runs only when join itself had returned.
+            self._begin_ending(error)
             self._drop_queued()
             self._driver.refuse_join(self._entry, response)
-            self._driver.lane.loop.spawn(self._end)
+            self._driver.spawn(self._end)
 
     def _encode_join(self, reply: object) -> Payload | None:
         try:
@@ -183,8 +213,10 @@ class ChannelServer:
             return None
 
     def _handle_in(self, event: Any, payload: Payload, ref: Ref) -> Awaitable[None] | None:
+        size = payload_size(payload)
         self._inbound -= 1
-        self._driver.add_inbound(-1)
+        self._inbound_bytes -= size
+        self._driver.add_inbound(-1, -size)
         self._context.ref = ref
         handler = self._spec.table.incoming.get(event) if isinstance(event, str) else None
         result: Any
@@ -197,13 +229,12 @@ class ChannelServer:
                 raise TypeError(f"an event is a string, not {event!r:.200}")
         except InvalidPayload as error:
             result = Reply.error(_invalid_payload(error))
-        except _USER_ERRORS as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._crash(error)
             result = None
-        if is_awaitable(result):
-            return self._finish(result, ref)
-        self._act(result, ref)
-        return None
+        return self._take(result, ref)
 
     def _handle_out(self, broadcast: EncodedBroadcast) -> Awaitable[None] | None:
         handler = self._spec.table.intercepts[broadcast.event]
@@ -224,12 +255,18 @@ class ChannelServer:
         """Call a callback that nobody waits to have answered."""
         try:
             result = callback()
-        except _USER_ERRORS as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # A cancellation too: a plain ``def`` got it from somewhere else and let it through (P-066).
             self._crash(error)
             return None
+        return self._take(result, NO_MESSAGE)
+
+    def _take(self, result: Any, ref: Ref) -> Awaitable[None] | None:
         if is_awaitable(result):
-            return self._finish(result, NO_MESSAGE)
-        self._act(result, NO_MESSAGE)
+            return self._finish(result, ref)
+        self._act(result, ref)
         return None
 
     async def _finish(self, awaitable: Awaitable[Any], ref: Ref) -> None:
@@ -237,7 +274,7 @@ class ChannelServer:
             result = await awaitable
         except BaseException as error:
             self._context.ref = NO_MESSAGE
-            if not self._is_stray(error, self._mailbox):
+            if not is_user_error(error, self._mailbox):
                 raise
             self._crash(error)
         else:
@@ -246,23 +283,22 @@ class ChannelServer:
     def _act(self, result: object, ref: Ref) -> None:
         """Do what a callback's result says (P-061, P-065)."""
         self._context.ref = NO_MESSAGE
-        reply = result.reply if isinstance(result, Stop) else result
-        if reply is not None:
-            if not isinstance(reply, Reply) or ref is NO_MESSAGE:
-                legal = "None and Stop without a reply" if ref is NO_MESSAGE else "None, Reply and Stop"
-                self._crash(TypeError(f"a callback returned {result!r:.200}; legal here are {legal}"))
-                return
-            try:
+        try:
+            reply = result.reply if isinstance(result, Stop) else result
+            if reply is not None:
+                if not isinstance(reply, Reply) or ref is NO_MESSAGE:
+                    legal = "None and Stop without a reply" if ref is NO_MESSAGE else "None, Reply and Stop"
+                    raise TypeError(f"a callback returned a {type(result).__name__}; legal here are {legal}")
                 self._context.reply(ref, reply.status, encode_term(reply.payload))
-            except Exception as error:
-                self._crash(error)
-                return
-        if isinstance(result, Stop):
-            if result.graceful:
-                self._close(result.reason)
-            else:
-                _logger.error("%s on %.200r stops: %.200r", self._name, self._entry.topic, result.reason)
-                self._fail(result.reason)
+            graceful = isinstance(result, Stop) and result.graceful
+        except Exception as error:
+            self._crash(error)
+            return
+        if graceful and isinstance(result, Stop):
+            self._close(result.reason)
+        elif isinstance(result, Stop):
+            _logger.error("%s on %.200r stops: %.200r", self._name, self._entry.topic, result.reason)
+            self._fail(result.reason)
 
     # Endings
 
@@ -270,7 +306,7 @@ class ChannelServer:
         if self._may_end(reason):
             waited = self._driver.close_channel(self._entry)
             self._unsubscribe()
-            self._driver.lane.loop.spawn(self._end)
+            self._driver.spawn(self._end)
             self._driver.handle(waited)
 
     def _crash(self, error: BaseException) -> None:
@@ -279,12 +315,12 @@ class ChannelServer:
             self._fail(error)
         else:
             # The join still runs: it will be refused.
-            self._crashed_early = True
+            self._crashed_early = error
 
     def _fail(self, reason: object) -> None:
         if self._may_end(reason):
             self._driver.stop_channel(self._entry)
-            self._driver.lane.loop.spawn(self._end_failed)
+            self._driver.spawn(self._end_failed)
 
     def _may_end(self, reason: object) -> bool:
         """Begin the end for this reason, unless it has begun; either way nothing more is handled."""
@@ -304,8 +340,8 @@ class ChannelServer:
 
     def _drop_queued(self) -> None:
         self._mailbox.clear()
-        self._driver.add_inbound(-self._inbound)
-        self._inbound = 0
+        self._driver.add_inbound(-self._inbound, -self._inbound_bytes)
+        self._inbound = self._inbound_bytes = 0
 
     async def _end(self) -> None:
         try:
@@ -332,26 +368,34 @@ class ChannelServer:
     async def _terminate(self) -> None:
         self._reason_open = False
         if self._join_returned:
-            # A mailbox of its own: bounded and cancelled as every other callback is.
-            mailbox = Mailbox(self._driver.lane.loop)
-            mailbox.put(self._call_terminate, mailbox)
+            self._context.joined = True
+            # A mailbox of its own: bounded and cancelled as every other callback is.  Its time runs from its first
+            # step, or a loop that is held up could cut it off before it has begun.
+            mailbox, begun = Mailbox(self._driver.spawn), anyio.Event()
+            mailbox.put(self._call_terminate, mailbox, begun)
+            await begun.wait()
             await self._quiet(mailbox)
         await self._context.end_tasks(self._shutdown)
 
-    async def _call_terminate(self, mailbox: Mailbox) -> None:
+    async def _call_terminate(self, mailbox: Mailbox, begun: anyio.Event) -> None:
+        begun.set()
         try:
-            result = None if self._channel is None else self._channel.terminate(self._reason)
-            if result is not None:
+            result: Any = None if self._channel is None else self._channel.terminate(self._reason)
+            if is_awaitable(result):
                 await result
         except BaseException as error:
-            if not self._is_stray(error, mailbox):
+            if not is_user_error(error, mailbox):
                 raise
             self._log_crash("terminate", error)
 
     async def _quiet(self, mailbox: Mailbox) -> None:
         """Let what runs finish, for ``shutdown`` seconds; then cancel it, and leave it behind if it resists that."""
+        if mailbox.cancelled:
+            # It has resisted before, and is left behind already.
+            return
         with anyio.move_on_after(self._shutdown):
             await mailbox.wait_idle()
+        if mailbox.idle:
             return
         self._driver.hub.cut += 1
         _logger.error("%s on %.200r: a callback is cut off after %s s", self._name, self._entry.topic, self._shutdown)
@@ -362,11 +406,14 @@ class ChannelServer:
         _logger.error("%s on %.200r: it resists its cancellation and is left behind", self._name, self._entry.topic)
 
     def _release(self) -> None:
+        self._released = True
         self._context.release()
         if self._interested:
             self._driver.hub.pubsub.unsubscribe(self._entry.topic)
         self._drop_queued()
         self._driver.ended(self._entry)
+        if self._over is not None:
+            self._over.set()
 
     def _unsubscribe(self) -> None:
         if self._context.joined:
@@ -381,11 +428,6 @@ class ChannelServer:
     @property
     def _shutdown(self) -> float:
         return self._spec.route.channel_class.shutdown
-
-    @staticmethod
-    def _is_stray(error: BaseException, mailbox: Mailbox) -> bool:
-        """Is this an error of user code?  A cancellation that is not ours counts as one (P-066)."""
-        return isinstance(error, Exception) or (isinstance(error, asyncio.CancelledError) and not mailbox.cancelled)
 
     def _log_crash(self, what: str, error: BaseException) -> None:
         channel, topic = self._spec.route.channel_class, self._entry.topic

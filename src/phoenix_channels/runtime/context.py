@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, final
@@ -24,6 +25,8 @@ from phoenix_channels.socket import Socket
 if TYPE_CHECKING:
     from phoenix_channels.runtime.driver import Driver
 
+_logger = logging.getLogger("phoenix_channels")
+
 NO_MESSAGE: Final = object()
 """Stands for the ref where no message of the client is being handled."""
 
@@ -41,8 +44,8 @@ class Context:
     """
 
     __slots__ = (
-        "_crash", "_driver", "_entry", "_extra", "_handle_info", "_handle_out", "_mailbox", "_released",
-        "_subscription", "_tasks", "joined", "muted", "ref",
+        "_crash", "_driver", "_entry", "_extra", "_handle_info", "_handle_out", "_mailbox", "_tasks",
+        "joined", "muted", "ref", "released", "subscription",
     )  # fmt: skip
 
     def __init__(
@@ -61,15 +64,17 @@ class Context:
         self._handle_info = handle_info
         self._handle_out = handle_out
         self._crash = crash
-        self._released = False
         self._tasks: set[Task] = set()
         self._extra: dict[str, list[Subscription]] = {}
-        self._subscription = Subscription(
+        self.subscription = Subscription(
             entry.topic,
             self._receive_intercepted,
             fastlane=(driver.serializer, driver.sink.write),
             intercepts=entry.target.intercepts,
+            owner=self,
         )
+        self.released = False
+        """The channel is over."""
         self.joined = False
         """The join has succeeded."""
         self.muted = False
@@ -89,10 +94,6 @@ class Context:
     def socket(self) -> Socket:
         return self._driver.socket
 
-    @property
-    def subscription(self) -> Subscription:
-        return self._subscription
-
     # To the client and to the topic
 
     def push(self, event: str, payload: object) -> None:
@@ -106,7 +107,7 @@ class Context:
 
     def broadcast(self, event: str, payload: object, *, to_self: bool) -> None:
         self._check_joined("broadcast")
-        exclude = None if to_self else self._subscription
+        exclude = None if to_self else self
         self._driver.hub.broadcast(self._entry.topic, event, payload, exclude=exclude)
 
     def reply_later(self) -> ReplyRef:
@@ -165,8 +166,8 @@ class Context:
         async def run() -> None:
             try:
                 await function(*args)
-            except (Exception, asyncio.CancelledError) as error:
-                if self._released:
+            except BaseException as error:
+                if self.released or not is_user_error(error, self._mailbox):
                     raise
                 self._crash(error)
 
@@ -175,9 +176,9 @@ class Context:
     def _spawn(self, function: AsyncFunction) -> Task:
         if not self._driver.lane.loop.running:
             raise RuntimeError("tasks and timers of a channel are started on its event loop; from elsewhere use send")
-        if self._released:
+        if self.released:
             raise RuntimeError(f"the channel on {self.topic!r:.200} has ended")
-        task = self._driver.lane.loop.spawn(function, on_done=lambda: self._tasks.discard(task))
+        task = self._driver.spawn(function, on_done=lambda: self._tasks.discard(task))
         self._tasks.add(task)
         return task
 
@@ -187,10 +188,10 @@ class Context:
         if not isinstance(topic, str):
             raise TypeError(f"a topic is a string, not {topic!r}")
         await self._driver.hub.pubsub.subscribe(topic)
-        if self._released:
+        if self.released:
             self._driver.hub.pubsub.unsubscribe(topic)
             return
-        subscription = Subscription(topic, self._receive_subscribed)
+        subscription = Subscription(topic, self._receive_subscribed, owner=self)
         self._extra.setdefault(topic, []).append(subscription)
         self._driver.lane.registry.subscribe(subscription)
 
@@ -215,23 +216,33 @@ class Context:
     # The end
 
     async def end_tasks(self, seconds: float) -> None:
-        """Cancel tasks and timers, and wait for them, for at most so many seconds."""
-        self._released = True
+        """Cancel tasks and timers, and wait at most so many seconds for them; those that resist are left behind."""
+        self.released = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         with anyio.move_on_after(seconds):
             for task in tasks:
                 await task.wait()
+            return
+        self._driver.hub.cut += 1
+        _logger.error("%.200r: tasks of the channel resist their cancellation and are left behind", self._entry.topic)
 
     def release(self) -> None:
         """The channel is over: its subscriptions end with it."""
-        self._released = True
+        self.released = True
         for topic, subscriptions in self._extra.items():
             for subscription in subscriptions:
                 self._driver.lane.registry.unsubscribe(subscription)
                 self._driver.hub.pubsub.unsubscribe(topic)
         self._extra.clear()
+
+
+def is_user_error(error: BaseException, mailbox: Mailbox) -> bool:
+    """Is this an error of user code?  A cancellation that is not ours counts as one (P-066)."""
+    if isinstance(error, asyncio.CancelledError):
+        return not mailbox.cancelled
+    return not isinstance(error, KeyboardInterrupt | GeneratorExit | anyio.get_cancelled_exc_class())
 
 
 def is_awaitable(result: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol, final
@@ -28,6 +29,7 @@ from phoenix_channels.pubsub.local import Subscription
 from phoenix_channels.runtime.channel_server import ChannelServer
 from phoenix_channels.runtime.hub import Hub
 from phoenix_channels.runtime.lane import Lane
+from phoenix_channels.runtime.tasks import AsyncFunction, Task
 from phoenix_channels.socket import Socket
 
 _logger = logging.getLogger("phoenix_channels")
@@ -37,7 +39,12 @@ SLOW_CONSUMER = 1013
 
 
 class Sink(Protocol):
-    """Where a driver writes; what a transport has to offer.  Neither call blocks or raises."""
+    """Where a driver writes; what a transport has to offer.  No call blocks or raises."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for the client, of which :meth:`Driver.written` will be told when they become fewer."""
+        ...
 
     def write(self, frame: Frame) -> None:
         """Send a frame, after those written before."""
@@ -71,6 +78,8 @@ class Driver:
         self.timeout = timeout
         self.closed = False
         self.inbound = 0
+        self.inbound_bytes = 0
+        self.context = contextvars.copy_context()
         self.sink: Sink
         self.on_close: Callable[[], None] | None = None
         """Called once, when the connection begins to end."""
@@ -78,6 +87,7 @@ class Driver:
             serializer, routes, max_channels=socket.max_channels, max_waiting=hub.limits.waiting_messages
         )
         self._servers: dict[Entry[ChannelSpec], ChannelServer] = {}
+        self._latest: dict[str, ChannelServer] = {}
         self._now = lane.loop.now
         self._last_received = self._now()
         self._readable: anyio.Event | None = None
@@ -120,7 +130,15 @@ class Driver:
     @property
     def reading_paused(self) -> bool:
         """True while so much waits to be handled that the transport should not read any further."""
-        return (self._connection.reading_paused or self.inbound >= self.limits.inbound_messages) and not self.closed
+        connection, limits = self._connection, self.limits
+        return not self.closed and (
+            connection.reading_paused
+            or self.inbound >= limits.inbound_messages
+            or self.sink.queued_bytes >= limits.outbox_high_water
+            or self.inbound_bytes + connection.waiting_bytes >= limits.inbound_bytes
+            # Channels that still terminate hold no topic any more, but what a client leaves behind is bounded too.
+            or len(self._servers) - connection.channels >= self.socket.max_channels
+        )
 
     async def wait_readable(self) -> None:
         """Return when :attr:`reading_paused` is false."""
@@ -140,14 +158,18 @@ class Driver:
         if self._id_subscription is not None and self._id_interest:
             self.lane.registry.unsubscribe(self._id_subscription)
             self.hub.pubsub.unsubscribe(self._id_subscription.topic)
+        for server in tuple(self._servers.values()):
+            server.connection_ended(("shutdown", why))
         if code is not None:
             self.sink.close(code)
         if self.on_close is not None:
             self.on_close()
-        for server in tuple(self._servers.values()):
-            server.connection_ended(("shutdown", why))
         self._resume_reading()
         self._check_channels_ended()
+
+    def written(self) -> None:
+        """The sink has fewer bytes queued than before."""
+        self._resume_reading()
 
     def overflow(self, dropped: int) -> None:
         """The client does not read; ``dropped`` frames that waited for it are lost."""
@@ -247,8 +269,6 @@ class Driver:
         return events
 
     def refuse_join(self, entry: Entry[ChannelSpec], response: Payload) -> None:
-        if self.closed:
-            return
         try:
             events = self._connection.refuse_join(entry, response)
         except EncodeError as error:
@@ -283,30 +303,39 @@ class Driver:
         """A channel is over; its server is forgotten."""
         if entry.state is State.TERMINATING:
             self._connection.terminated(entry)
-        self._servers.pop(entry, None)
+        server = self._servers.pop(entry, None)
+        if self._latest.get(entry.topic) is server:
+            del self._latest[entry.topic]
         self._check_channels_ended()
+        self._resume_reading()
 
-    def add_inbound(self, count: int) -> None:
-        """So many more, or fewer, messages of the client wait in its channels."""
+    def add_inbound(self, count: int, size: int) -> None:
+        """So many more, or fewer, messages and bytes of the client wait in its channels."""
         self.inbound += count
+        self.inbound_bytes += size
         if count < 0:
             self._resume_reading()
+
+    def spawn(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task:
+        """Start a task of this connection, in a copy of the context that its server and ``connect`` made."""
+        return self.lane.loop.spawn(function, *args, on_done=on_done, context=self.context.copy())
 
     # Help
 
     def _join(self, entry: Entry[ChannelSpec], payload: Payload) -> None:
-        server = self._servers[entry] = ChannelServer(self, entry)
-        if entry.replaces is None:
+        old = self._latest.get(entry.topic)
+        server = self._servers[entry] = self._latest[entry.topic] = ChannelServer(self, entry)
+        if entry.replaces is not None:
+            self._servers[entry.replaces].detach()
+        if old is None:
             server.join(payload)
         else:
-            old = self._servers[entry.replaces]
-            old.detach()
-            self.lane.loop.spawn(self._replace, old, server, payload)
+            self.spawn(self._join_after, old, server, payload)
 
     @staticmethod
-    async def _replace(old: ChannelServer, new: ChannelServer, payload: Payload) -> None:
-        # P-057: the old instance is over before the new one begins.
-        await old.end_replaced()
+    async def _join_after(old: ChannelServer, new: ChannelServer, payload: Payload) -> None:
+        # P-057, P-059: one instance of a topic is over, terminate included, before the next begins.
+        await old.wait_over()
         new.join(payload)
 
     def _receive_on_id(self, broadcast: EncodedBroadcast) -> None:

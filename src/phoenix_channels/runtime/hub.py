@@ -11,7 +11,6 @@ from phoenix_channels.protocol.errors import EncodeError
 from phoenix_channels.protocol.messages import EncodedBroadcast
 from phoenix_channels.protocol.payloads import encode_payload
 from phoenix_channels.pubsub.base import PubSub
-from phoenix_channels.pubsub.local import Subscription
 from phoenix_channels.runtime.lane import Lane
 from phoenix_channels.runtime.limits import BroadcastQueueFull, Limits
 from phoenix_channels.runtime.tasks import LoopEnded, current_loop
@@ -51,7 +50,7 @@ class Hub:
         """Broadcasts that were lost because a subscriber of the endpoint did not keep up."""
         self.cut = 0
         """Callbacks that were cut off because they did not end in time."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._lanes: tuple[Lane, ...] = ()
         pubsub.attach(self.deliver)
 
@@ -78,7 +77,7 @@ class Hub:
             self._lanes = tuple(other for other in self._lanes if other is not lane)
 
     def broadcast(
-        self, topic: str, event: str, payload: object, *, exclude: Subscription | None = None, local: bool = False
+        self, topic: str, event: str, payload: object, *, exclude: object = None, local: bool = False
     ) -> None:
         """Broadcast to every subscriber, here and (unless ``local``) on the other nodes; any thread, never blocks.
 
@@ -99,10 +98,12 @@ class Hub:
         Raises: as :meth:`broadcast`, and what the backplane raises when it does not accept it.
         """
         broadcast = encode_broadcast(topic, event, payload)
-        self.deliver(broadcast)
-        await self.pubsub.apublish(broadcast)
+        try:
+            self.deliver(broadcast)
+        finally:
+            await self.pubsub.apublish(broadcast)
 
-    def deliver(self, broadcast: EncodedBroadcast, exclude: Subscription | None = None) -> None:
+    def deliver(self, broadcast: EncodedBroadcast, exclude: object = None) -> None:
         """Deliver to the subscribers on this node.
 
         Raises:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, final
 import anyio
 
 from phoenix_channels.protocol.messages import EncodedBroadcast
-from phoenix_channels.pubsub.local import Registry, Subscription
+from phoenix_channels.pubsub.local import Registry
 from phoenix_channels.runtime.limits import BroadcastQueueFull, Limits
 from phoenix_channels.runtime.tasks import EventLoop, LoopEnded, Task
 
@@ -44,7 +44,10 @@ class Lane:
         self.ending: dict[Driver, None] = {}
         """Closed connections that are not over yet."""
         self.draining = False
-        self._lock = threading.Lock()
+        self.dropped = 0
+        """Broadcasts lost because they came while the loop was at rest and the queue full."""
+        # Reentrant: a signal handler or a finaliser may broadcast while its own thread is in here.
+        self._lock = threading.RLock()
         self._queue: deque[tuple[Callable[[], None], int]] = deque()
         self._queued_bytes = 0
         # What the loop has taken out of the queue and not yet run; only the loop touches it.
@@ -57,7 +60,7 @@ class Lane:
 
     # Broadcasts
 
-    def deliver(self, broadcast: EncodedBroadcast, exclude: Subscription | None = None) -> None:
+    def deliver(self, broadcast: EncodedBroadcast, exclude: object = None) -> None:
         """Deliver now when called on the loop, else as soon as the loop gets to it.
 
         Raises:
@@ -84,7 +87,9 @@ class Lane:
             # A single item larger than the bound passes through an empty queue: it has to go some way.
             if waiting and waiting + size > self.limits.broadcast_queue_bytes:
                 if not self.loop.turning:
-                    raise LoopEnded
+                    # At rest, for a while or for good: nobody to hold up, and nobody to tell.
+                    self.dropped += 1
+                    return
                 raise BroadcastQueueFull(
                     f"{waiting} bytes of broadcasts wait for the event loop; the limit is "
                     f"Limits(broadcast_queue_bytes={self.limits.broadcast_queue_bytes})"
@@ -129,6 +134,8 @@ class Lane:
                 callback()
             except Exception:
                 _logger.exception("a call from another thread failed")
+        if not self._batch:
+            self._batch_bytes = 0
 
     @property
     def queued_bytes(self) -> int:

@@ -21,10 +21,14 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     outbox_bytes: int = 1024 * 1024
     """Encoded frames that wait for one slow client, in bytes.  Beyond: the client is closed with 1013."""
+    outbox_high_water: int = 64 * 1024
+    """Bytes that wait for one client at which the connection is not read any further, until they are fewer."""
     waiting_messages: int = 128
     """Messages of one connection that wait for a join or a leave.  At it: the connection is not read any further."""
     inbound_messages: int = 64
     """Messages of one connection that wait in its channels.  At it: the connection is not read any further."""
+    inbound_bytes: int = 4 * 1024 * 1024
+    """Payload bytes of one connection that wait, for a join or in its channels.  At it: it is not read any further."""
     mailbox_messages: int = 1024
     """All that waits in one channel: ``send`` beyond it raises, a broadcast to be handled beyond it crashes it."""
     subscription_messages: int = 1024

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, final
 import anyio
 from anyio.lowlevel import checkpoint
 
-from phoenix_channels.runtime.tasks import EventLoop, Task
+from phoenix_channels.runtime.tasks import Spawn, Task
 
 Callback: TypeAlias = Callable[..., "Awaitable[None] | None"]
 """Does its work, or returns an awaitable that does; handles every ``Exception`` itself."""
@@ -26,10 +26,10 @@ _BATCH = 32
 class Mailbox:
     """The queue of one channel and, while it has work, the task that runs it."""
 
-    __slots__ = ("_awaitable", "_closed", "_idle", "_loop", "_queue", "_running", "_task", "cancelled")
+    __slots__ = ("_awaitable", "_closed", "_idle", "_queue", "_running", "_spawn", "_task", "cancelled")
 
-    def __init__(self, loop: EventLoop) -> None:
-        self._loop = loop
+    def __init__(self, spawn: Spawn) -> None:
+        self._spawn = spawn
         self._queue: deque[tuple[Callback, tuple[Any, ...]]] = deque()
         self._running = False
         self._closed = False
@@ -92,6 +92,11 @@ class Mailbox:
             close()
         self._awaitable = None
 
+    @property
+    def idle(self) -> bool:
+        """True when nothing runs and nothing is queued."""
+        return not self._running
+
     async def wait_idle(self) -> None:
         """Wait until nothing runs and nothing is queued."""
         while self._running:
@@ -101,7 +106,7 @@ class Mailbox:
 
     def _start(self, awaitable: Awaitable[None] | None) -> None:
         self._awaitable = awaitable
-        self._task = self._loop.spawn(self._run, on_done=self._finish)
+        self._task = self._spawn(self._run, on_done=self._finish)
 
     async def _run(self) -> None:
         awaitable, self._awaitable = self._awaitable, None

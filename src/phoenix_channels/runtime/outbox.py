@@ -38,6 +38,10 @@ class Outbox:
         self._code: int | None = None
         self._task: Task | None = None
 
+    @property
+    def queued_bytes(self) -> int:
+        return self._bytes
+
     def write(self, frame: Frame) -> None:
         if self._closing:
             return
@@ -50,12 +54,12 @@ class Outbox:
         self._queue.append(frame)
         self._bytes += len(frame)
         if self._task is None:
-            self._task = self._driver.lane.loop.spawn(self._write, on_done=self._written)
+            self._task = self._driver.spawn(self._write, on_done=self._written)
 
     def close(self, code: int) -> None:
         self._closing, self._code = True, code
         if self._task is None:
-            self._task = self._driver.lane.loop.spawn(self._write, on_done=self._written)
+            self._task = self._driver.spawn(self._write, on_done=self._written)
 
     def abandon(self) -> None:
         """The connection is gone: forget what is queued and stop writing."""
@@ -70,6 +74,7 @@ class Outbox:
                 frame = self._queue.popleft()
                 await self._send(frame)
                 self._bytes -= len(frame)
+                self._driver.written()
             if self._code is not None:
                 code, self._code = self._code, None
                 await self._close(code)
@@ -81,6 +86,7 @@ class Outbox:
     def _written(self) -> None:
         self._task = None
         if self._queue or self._code is not None:
-            self._task = self._driver.lane.loop.spawn(self._write, on_done=self._written)
+            self._task = self._driver.spawn(self._write, on_done=self._written)
         else:
             self._bytes = 0
+            self._driver.written()

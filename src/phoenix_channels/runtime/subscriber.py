@@ -62,7 +62,9 @@ class Subscriber:
         if not self._entered:
             raise RuntimeError("iterate inside `async with endpoint.subscribe(topic) as broadcasts`")
         while not self._queue:
-            self._arrived = anyio.Event()
+            # One event for all that wait: each looks for itself when it is set.
+            if self._arrived is None:
+                self._arrived = anyio.Event()
             await self._arrived.wait()
         broadcast = self._queue.popleft()
         return Broadcast(broadcast.topic, broadcast.event, decode_payload(broadcast.payload))

@@ -24,6 +24,12 @@ _logger = logging.getLogger("phoenix_channels")
 AsyncFunction = Callable[..., Coroutine[Any, Any, None]]
 
 
+class Spawn(Protocol):
+    """Starts a task, in a context that the one who offers it has chosen."""
+
+    def __call__(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task: ...
+
+
 class LoopEnded(Exception):
     """The event loop is over; nothing can be called on it any more."""
 
@@ -62,8 +68,17 @@ class EventLoop(Protocol):
         """Is it being run right now?  A loop that is alive but at rest may never run again.  From any thread."""
         ...
 
-    def spawn(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task:
-        """Start a task from synchronous code on the loop; ``on_done`` is called when it has ended, however it did."""
+    def spawn(
+        self,
+        function: AsyncFunction,
+        *args: object,
+        on_done: Callable[[], None] | None = None,
+        context: contextvars.Context | None = None,
+    ) -> Task:
+        """Start a task from synchronous code on the loop; ``on_done`` is called when it has ended, however it did.
+
+        It runs in ``context``, by default an empty one: never in that of whoever happens to call.
+        """
         ...
 
     def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
@@ -79,10 +94,24 @@ def _nothing() -> None:
     pass
 
 
+def is_cancellation(error: BaseException) -> bool:
+    """Does this end the running task itself: its own cancellation, or the end of the program?
+
+    A cancellation that user code got from elsewhere and let through is an error like any other (P-066).
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt | GeneratorExit | anyio.get_cancelled_exc_class())
+
+
 async def _guarded(function: AsyncFunction, args: tuple[object, ...]) -> None:
     try:
         await function(*args)
-    except Exception:
+    except BaseException as error:
+        # On trio whatever leaves a system task ends the whole run.
+        if is_cancellation(error) or isinstance(error, asyncio.CancelledError):
+            raise
         _logger.exception("a task of phoenix_channels failed: %r", function)
 
 
@@ -127,8 +156,17 @@ class AsyncioLoop:
     def turning(self) -> bool:
         return self._loop.is_running()
 
-    def spawn(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task:
-        task = self._loop.create_task(_guarded(function, args))
+    def spawn(
+        self,
+        function: AsyncFunction,
+        *args: object,
+        on_done: Callable[[], None] | None = None,
+        context: contextvars.Context | None = None,
+    ) -> Task:
+        if context is None:
+            context = contextvars.Context()
+        # Not loop.create_task: a task factory that starts eagerly would run callbacks in the middle of a fan-out.
+        task = asyncio.Task(_guarded(function, args), loop=self._loop, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if on_done is not None:
@@ -198,10 +236,15 @@ class TrioLoop:
     def turning(self) -> bool:
         return self.alive
 
-    def spawn(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task:
+    def spawn(
+        self,
+        function: AsyncFunction,
+        *args: object,
+        on_done: Callable[[], None] | None = None,
+        context: contextvars.Context | None = None,
+    ) -> Task:
         task = _TrioTask(on_done)
-        # The caller's context, as asyncio does it: a system task has none of its own otherwise.
-        self._lowlevel.spawn_system_task(task.run, function, args, context=contextvars.copy_context())
+        self._lowlevel.spawn_system_task(task.run, function, args, context=context)
         return task
 
     def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:

@@ -54,7 +54,7 @@ async def asgi(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -
 
 def _match(endpoint: Endpoint, scope: Scope) -> Mount | None:
     path: str = scope["path"]
-    root: str = scope.get("root_path", "")
+    root: str = scope.get("root_path", "").rstrip("/")
     if root and path.startswith(root) and path[len(root) :][:1] in ("", "/"):
         path = path[len(root) :]
     found = segments(path)
@@ -134,7 +134,8 @@ async def _serve(driver: Driver, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close", "code": code})
 
     def give_up_reading_soon() -> None:
-        reading.deadline = anyio.current_time() + CLOSE_TIMEOUT
+        # Not anyio.current_time(): a broadcast can close a slow client from a callback of the loop, outside any task.
+        reading.deadline = driver.lane.loop.now() + CLOSE_TIMEOUT
 
     outbox = Outbox(driver, send_frame, send_close)
     driver.on_close = give_up_reading_soon

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 import anyio
 from msgspec import Struct
 
+from phoenix_channels import telemetry
 from phoenix_channels.protocol.params import MAX_QUERY_BYTES, decode_params
 from phoenix_channels.protocol.serializers import SERIALIZERS, Serializer
 from phoenix_channels.protocol.versions import DEFAULT_VSN
-from phoenix_channels.results import ConnectRefused
+from phoenix_channels.results import ConnectRefused, sole
 from phoenix_channels.runtime.driver import Driver
+from phoenix_channels.runtime.tasks import is_cancellation
 from phoenix_channels.socket import ConnectInfo, Socket
 from phoenix_channels.transports.mounts import Mount
 from phoenix_channels.transports.origin import origin_allowed
@@ -116,24 +120,35 @@ async def handshake(endpoint: Endpoint, mount: Mount, request: Request) -> Accep
             ", ".join(SERIALIZERS.requirements),
         )
         return FORBIDDEN
-    socket = mount.socket_class()
-    socket.endpoint = endpoint
-    socket.transport = "websocket"
     info = ConnectInfo(
         transport="websocket", uri=request.uri, peer=request.peer, user_agent=request.header("user-agent")
     )
+    tell = partial(
+        _tell, mount.socket_class, serializer, info, time.perf_counter(), endpoint=endpoint, params=params, vsn=vsn
+    )
     try:
-        with anyio.fail_after(mount.socket_class.connect_timeout):
+        with anyio.fail_after(mount.socket_class.connect_timeout) as scope:
+            socket = mount.socket_class()
+            socket.endpoint = endpoint
+            socket.transport = "websocket"
             result = socket.connect(params, info)
             if result is not None and hasattr(result, "__await__"):
                 result = await result  # type: ignore[func-returns-value]
+        if scope.cancel_called:
+            # Code that shields itself from cancellation comes late all the same.
+            raise TimeoutError
         socket_id = socket.id()
-    except ConnectRefused as refused:
-        _logger.info("%s refused a connection: %r", mount.socket_class.__qualname__, refused.reason)
-        return FORBIDDEN
-    except Exception:
+    except BaseException as raised:
+        error = sole(raised)
+        if isinstance(error, ConnectRefused):
+            _logger.info("%s refused a connection: %.200r", mount.socket_class.__qualname__, error.reason)
+            tell(result="error")
+            return FORBIDDEN
+        if is_cancellation(raised):
+            raise
         _logger.exception("%s: connect or id failed", mount.socket_class.__qualname__)
         return Refusal.error(500, "Internal Server Error")
+    tell(result="ok")
     if result is not None:
         _logger.error("%s.connect returned %r; legal is None", mount.socket_class.__qualname__, result)
         return FORBIDDEN
@@ -141,6 +156,15 @@ async def handshake(endpoint: Endpoint, mount: Mount, request: Request) -> Accep
         _logger.warning("%s.id returned %r; legal are a string and None", mount.socket_class.__qualname__, socket_id)
         return FORBIDDEN
     return Accepted(mount, socket, serializer, socket_id)
+
+
+def _tell(
+    socket_class: type[Socket], serializer: Serializer, info: ConnectInfo, started: float, **more: object
+) -> None:
+    # P-027: for every attempt that got so far, also a refused one; not when connect raises.
+    measurements = {"duration": time.perf_counter() - started}
+    about = {"user_socket": socket_class, "serializer": type(serializer), "transport": info.transport}
+    telemetry.execute(telemetry.SOCKET_CONNECTED, measurements, {**about, "connect_info": info, **more})
 
 
 def make_driver(endpoint: Endpoint, accepted: Accepted) -> Driver:

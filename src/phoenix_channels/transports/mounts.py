@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, final
 
@@ -41,6 +42,10 @@ class Mount:
             raise DefinitionError(f"a mount path is plain ASCII segments, not {path!r}; it is compared as it is sent")
         if not (isinstance(socket_class, type) and issubclass(socket_class, Socket)):
             raise DefinitionError(f"what is mounted at {path!r} is a subclass of Socket, not {socket_class!r}")
+        try:
+            inspect.signature(socket_class).bind()
+        except TypeError as error:
+            raise DefinitionError(f"{socket_class.__qualname__} is made without arguments: {error}") from error
         for name in options:
             if name not in MountOptions.__annotations__:
                 raise DefinitionError(f"endpoint.socket({path!r}, ...): unknown option {name!r}; legal are {_LEGAL}")

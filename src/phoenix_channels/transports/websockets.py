@@ -95,7 +95,7 @@ class WebSocketsTransport:
             )
         driver = make_driver(self._endpoint, accepted)
         watchdogs: list[Task] = []
-        driver.on_close = lambda: watchdogs.append(driver.lane.loop.spawn(_abort_later, connection))
+        driver.on_close = lambda: watchdogs.append(driver.spawn(_abort_later, connection))
         try:
             await driver.start(_sink(driver, connection))
             while True:
@@ -109,6 +109,9 @@ class WebSocketsTransport:
             driver.on_close = None
             for watchdog in watchdogs:
                 watchdog.cancel()
+            if not isinstance(connection, AsyncioConnection) and connection.recv_flow_control is not None:
+                # websockets 17.4 forgets a paused reader when the connection ends, and its task waits for ever.
+                connection.resume_reading()
             await driver.finish()
 
 
@@ -168,6 +171,11 @@ class AsyncioSink:
 
     __slots__ = ("_closing", "_connection", "_driver", "_limit")
 
+    @property
+    def queued_bytes(self) -> int:
+        # asyncio tells only the library when the buffer has drained; the limit of the outbox is the bound here.
+        return 0
+
     def __init__(self, driver: Driver, connection: AsyncioConnection) -> None:
         self._driver = driver
         self._connection = connection
@@ -196,7 +204,7 @@ class AsyncioSink:
     def close(self, code: int) -> None:
         if not self._closing:
             self._closing = True
-            self._driver.lane.loop.spawn(self._close, code)
+            self._driver.spawn(self._close, code)
 
     async def _close(self, code: int) -> None:
         await self._connection.close(code)

@@ -1,0 +1,104 @@
+"""Real servers on free ports of this machine, in the process and on the event loop of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import trio
+import uvicorn
+import websockets.asyncio.server
+import websockets.trio.server
+
+from phoenix_channels import Endpoint
+from phoenix_channels.transports.websockets import WebSocketsTransport
+
+Serve = Callable[..., AbstractAsyncContextManager[int]]
+
+UVICORN: dict[str, Any] = {
+    "ws": "websockets-sansio",
+    "ws_ping_interval": None,
+    "ws_per_message_deflate": False,
+    "ws_max_size": 10_000_000,
+    "log_config": None,
+}
+WEBSOCKETS: dict[str, Any] = {"compression": None, "ping_interval": None, "max_size": 10_000_000}
+
+
+class UvicornServer(uvicorn.Server):
+    """A server that says when it accepts connections, and looks more often whether it should stop."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running_uvicorn(app: Any, **options: Any) -> AsyncGenerator[tuple[UvicornServer, int]]:
+    """A running uvicorn and its port; stopped as by a signal at the end."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    server = UvicornServer(uvicorn.Config(app, **UVICORN | options))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    ready = asyncio.create_task(server.ready.wait())
+    await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    try:
+        yield server, port
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def uvicorn_server(app: Any, **options: Any) -> AsyncGenerator[int]:
+    async with running_uvicorn(app, **options) as (_, port):
+        yield port
+
+
+def both_halves(endpoint: Endpoint) -> tuple[Callable[..., Awaitable[None]], dict[str, Any]]:
+    transport = WebSocketsTransport(endpoint)
+    return transport.handler, {"process_request": transport.process_request}
+
+
+@asynccontextmanager
+async def asyncio_server(endpoint: Endpoint, **options: Any) -> AsyncGenerator[int]:
+    handler, halves = both_halves(endpoint)
+    async with websockets.asyncio.server.serve(handler, "127.0.0.1", 0, **WEBSOCKETS | halves | options) as server:
+        yield next(iter(server.sockets)).getsockname()[1]
+
+
+@asynccontextmanager
+async def trio_server(endpoint: Endpoint, **options: Any) -> AsyncGenerator[int]:
+    handler, halves = both_halves(endpoint)
+
+    async def serve(task_status: trio.TaskStatus[websockets.trio.server.Server]) -> None:
+        await websockets.trio.server.serve(
+            handler, 0, host="127.0.0.1", task_status=task_status, **WEBSOCKETS | halves | options
+        )
+
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(serve)
+        async with server:
+            yield server.listeners[0].socket.getsockname()[1]
+
+
+KINDS: dict[str, tuple[Any, Serve]] = {
+    "uvicorn": ("asyncio", uvicorn_server),
+    "uvicorn-uvloop": (("asyncio", {"use_uvloop": True}), uvicorn_server),
+    "websockets": ("asyncio", asyncio_server),
+    "websockets-uvloop": (("asyncio", {"use_uvloop": True}), asyncio_server),
+    "websockets-trio": ("trio", trio_server),
+}
+"""Every server that the library has a binding to: the event loop it needs, and how to start it."""

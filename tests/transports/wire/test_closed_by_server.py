@@ -1,0 +1,133 @@
+"""How a connection ends when the server ends it: the code that the client sees, and the reason that channels get."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from phoenix_channels import Endpoint
+from tests.transports.app import Journal, eventually, make_endpoint, socket_class
+from tests.transports.clients import connect, connect_raw
+from tests.transports.servers import Serve
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        "",
+        "{",
+        "[]",
+        '["1","1","t","e"]',
+        '{"topic":"t","event":"e","payload":{},"ref":"1"}',
+        '["1","1","t","e",1e400]',
+        "[" * 100_000,
+        b"",
+        b"\x00",
+        b"\x01\x00\x00\x00\x00",
+        b"\x00\xff\x00\x00\x00a",
+    ],
+    ids=["empty", "no JSON", "no elements", "four", "V1", "1e400", "deep", "binary", "short", "kind 1", "cut"],
+)
+async def test_undecodable(port: int, journal: Journal, endpoint: Endpoint, malformed: str | bytes) -> None:
+    journal.terminated.clear()
+    async with connect(port) as other, connect(port) as client:
+        await other.join("room:bystander")
+        await client.join("room:victim")
+        await client.connection.send(malformed)
+        assert await client.close_code() == 1011
+        assert client.connection.close_reason == ""
+        await eventually(lambda: journal.terminated == [("room:victim", ("shutdown", "closed"))])
+        assert await other.call("room:bystander", "echo", 1) == 1
+    await eventually(lambda: endpoint.statistics().connections == 0)
+
+
+async def test_text_that_is_not_utf_8(port: int, journal: Journal) -> None:
+    async with connect_raw(port) as client:
+        await client.send("1", "1", "room:latin", "phx_join", {})
+        await client.send_frame(1, b'["1","2","room:latin","echo",{"text":"\xe4"}]')
+        assert await client.close_code() == 1007
+    await eventually(lambda: journal.reasons("room:latin") == [("shutdown", "closed")])
+
+
+async def test_frames_against_the_rules_of_websocket(port: int, journal: Journal) -> None:
+    unmasked, reserved = b"\x81\x02[]", b"\xc1\x80\x00\x00\x00\x00"
+    for data in (unmasked, reserved):
+        async with connect_raw(port) as client:
+            await client.send("1", "1", "room:rules", "phx_join", {})
+            await client.stream.send(data)
+            assert await client.close_code() == 1002
+    await eventually(lambda: journal.reasons("room:rules") == [("shutdown", "closed")] * 2)
+
+
+async def test_a_message_over_the_size_that_the_server_takes(port: int, journal: Journal) -> None:
+    async with connect_raw(port) as client:
+        await client.send("1", "1", "room:huge", "phx_join", {})
+        # Its head says how long it is; that is enough.
+        await client.stream.send(b"\x81\xff" + (10_000_001).to_bytes(8, "big") + b"mask")
+        assert await client.close_code() == 1009
+    await eventually(lambda: journal.reasons("room:huge") == [("shutdown", "closed")])
+
+
+async def test_disconnect_closes_every_connection_with_this_id_and_no_other(
+    port: int, journal: Journal, endpoint: Endpoint
+) -> None:
+    async with (
+        connect(port, query="vsn=2.0.0&user=ada") as laptop,
+        connect(port, query="vsn=2.0.0&user=ada") as phone,
+        connect(port, query="vsn=2.0.0&user=grace") as other,
+    ):
+        for client in (laptop, phone, other):
+            await client.join("room:ids")
+        endpoint.broadcast("users:ada", "something else", {})
+        await endpoint.disconnect("users:ada")
+        assert await laptop.close_code() == 1001
+        assert await phone.close_code() == 1001
+        assert laptop.connection.close_reason == ""
+        await eventually(lambda: journal.reasons("room:ids") == [("shutdown", "disconnected")] * 2)
+        assert await other.call("room:ids", "echo", 1) == 1
+
+
+async def test_silence(serve: Serve) -> None:
+    journal, endpoint = Journal(), Endpoint()
+    endpoint.socket("/socket", socket_class(journal), timeout=0.5)
+    async with serve(endpoint) as port, connect(port) as silent, connect(port) as lively:
+        await silent.join("room:silent")
+        with anyio.CancelScope() as until_closed:
+            async with anyio.create_task_group() as group:
+
+                async def beat() -> None:
+                    # What the client sends keeps it, what it is sent does not.
+                    while True:
+                        await lively.send(None, "1", "phoenix", "heartbeat", {})
+                        await lively.receive()
+                        endpoint.broadcast("room:silent", "noise", {})
+
+                group.start_soon(beat)
+                assert await silent.close_code() == 1002
+                until_closed.cancel()
+        await eventually(lambda: journal.terminated == [("room:silent", ("shutdown", "closed"))])
+        assert endpoint.statistics().connections == 1
+
+
+async def test_drain(serve: Serve) -> None:
+    journal = Journal()
+    endpoint = make_endpoint(journal)
+    async with serve(endpoint) as port, connect(port) as one, connect(port) as two, connect(port) as idle:
+        await one.join("room:1")
+        await one.join("room:2")
+        await two.join("room:1")
+        await endpoint.drain()
+        assert len(journal.terminated) == 3
+        assert {reason for _, reason in journal.terminated} == {("shutdown", "draining")}
+        # Connections without a channel as well (P-089).
+        for client in (one, two, idle):
+            assert await client.close_code() == 1012
+        assert endpoint.statistics().connections == 0
+
+
+async def test_no_close_or_error_frames_come_before_the_close(port: int, endpoint: Endpoint) -> None:
+    async with connect_raw(port, query="vsn=2.0.0&user=margaret") as client:
+        await client.send("1", "1", "room:quiet", "phx_join", {})
+        await client.receive_frame()
+        await endpoint.disconnect("users:margaret")
+        assert await client.receive_frame() == (8, (1001).to_bytes(2, "big"))
