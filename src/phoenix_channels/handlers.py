@@ -20,6 +20,7 @@ from typing import (
     TypeAlias,
     TypeVar,
     final,
+    get_type_hints,
     overload,
 )
 
@@ -174,8 +175,8 @@ def keep_namespace(cls: type, methods: Iterable[str]) -> None:
         method = getattr(cls, name)
         parameter = payload_name(method)
         annotation = None if parameter is None else _annotation(method, parameter)
-        if isinstance(annotation, str):
-            names.update(re.findall(r"[^\W\d]\w*", annotation))
+        if annotation is not None:
+            names.update(re.findall(r"[^\W\d]\w*", str(annotation)))
     setattr(cls, _NAMESPACE, {name: frame.f_locals[name] for name in names if name in frame.f_locals})
 
 
@@ -221,6 +222,18 @@ def marked_methods(cls: type, base: type) -> tuple[dict[str, str], dict[str, str
     return found["incoming"], found["intercept"]
 
 
+def _evaluate(annotation: Any, scope: dict[str, Any]) -> Any:
+    """An annotation with everything in it that is written as a string evaluated, at any depth."""
+    if annotation is inspect.Parameter.empty:
+        return annotation
+
+    def stand_in() -> None: ...
+
+    # typing's own evaluation, of this one annotation: what else the signature names may not exist.
+    stand_in.__annotations__ = {"payload": annotation}
+    return get_type_hints(stand_in, scope, include_extras=True)["payload"]
+
+
 def schema_of(cls: type, name: str) -> Schema:
     """The schema of the payload of one method, its annotation resolved.
 
@@ -237,19 +250,17 @@ def schema_of(cls: type, name: str) -> Schema:
     _refuse_generator(f"{cls.__qualname__}.{name}", method)
     annotation = _annotation(method, parameter)
     where = f"{cls.__qualname__}.{name}: the annotation of {parameter!r}"
-    if isinstance(annotation, str):
-        # From the outermost to the innermost, as names are looked up where the method stands.
-        local = vars(owner).get(_NAMESPACE, {})
-        scope = {**vars(builtins), **method.__globals__, **local, **vars(owner)}
-        source = annotation
-        try:
-            annotation = eval(source, scope)  # noqa: S307 - the author's own annotation, as typing evaluates it
-        except Exception as error:
-            raise DefinitionError(
-                f"{where}, {source!r}, cannot be resolved: {error}.  It is needed at run time, so its "
-                "names must not be imported under `if TYPE_CHECKING:` only, and a class local to a function has to "
-                "stand above the channel class that uses it"
-            ) from error
+    # From the outermost to the innermost, as names are looked up where the method stands.
+    scope = {**vars(builtins), **method.__globals__, **vars(owner).get(_NAMESPACE, {}), **vars(owner)}
+    source, annotation = annotation, None
+    try:
+        annotation = _evaluate(source, scope)
+    except Exception as error:
+        raise DefinitionError(
+            f"{where}, {source!r}, cannot be resolved: {error}.  It is needed at run time, so its names must not be "
+            "imported under `if TYPE_CHECKING:` only, and a class local to a function has to stand above the channel "
+            "class that uses it"
+        ) from error
     try:
         return Schema(annotation)
     except Exception as error:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, cast, final
 
 from msgspec import Struct
 
 _MISSING: Final = object()
-_NOTHING: Final[Mapping[str, object]] = {}
 
 
 @final
@@ -27,14 +25,14 @@ class Reply(Struct, frozen=True):
             raise TypeError(f"the status of a Reply is a string such as 'ok' or 'error', not {self.status!r:.200}")
 
     @classmethod
-    def ok(cls, payload: object = _NOTHING) -> Reply:
+    def ok(cls, payload: object = _MISSING) -> Reply:
         """``{"status": "ok", "response": payload}``; without a payload the response is ``{}``."""
-        return cls("ok", payload)
+        return cls("ok", {} if payload is _MISSING else payload)
 
     @classmethod
-    def error(cls, payload: object = _NOTHING) -> Reply:
+    def error(cls, payload: object = _MISSING) -> Reply:
         """``{"status": "error", "response": payload}``; without a payload the response is ``{}``."""
-        return cls("error", payload)
+        return cls("error", {} if payload is _MISSING else payload)
 
 
 @final

@@ -66,7 +66,9 @@ def _arms(annotation: Any) -> Iterator[Any]:
     plain: Any = annotation
     while True:
         if get_origin(plain) is Annotated:
-            plain = get_args(plain)[0]
+            plain, *extras = get_args(plain)
+            if plain is bytes and any(isinstance(extra, msgspec.Meta) for extra in extras):
+                raise TypeError("constraints on bytes are not checked; check them in the method")
         elif isinstance(plain, NewType):
             plain = plain.__supertype__
         elif type(plain).__name__ == "TypeAliasType":

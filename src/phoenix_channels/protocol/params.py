@@ -19,8 +19,8 @@ def decode_params(query: bytes) -> Params:
     """Decode ``a=1&b[c]=2&d[]=3&d[]=4`` to ``{"a": "1", "b": {"c": "2"}, "d": ["3", "4"]}``.
 
     A repeated plain key keeps its last value, a key without ``=`` has the value ``""``, a malformed ``%`` escape stays
-    as it is.  Where keys disagree about the shape of a value, the last that began a shape wins.  Keys nested deeper
-    than 32 levels are taken literally.
+    as it is.  Where keys disagree whether a value is plain, the last that began a shape wins; where they disagree
+    whether it is a list or a map, the last key does.  Keys nested deeper than 32 levels are taken literally.
 
     Raises:
         UnicodeDecodeError: a key or value is not UTF-8.

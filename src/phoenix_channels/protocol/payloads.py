@@ -45,7 +45,7 @@ def encode_payload(value: object) -> Payload:
         EncodeError: the value has no JSON form, or its JSON is not an object.
     """
     payload = encode_term(value)
-    if not isinstance(payload, msgspec.Raw) or bytes(payload)[:1] == b"{":
+    if not isinstance(payload, msgspec.Raw) or bytes(payload).lstrip()[:1] == b"{":
         return payload
     raise EncodeError(
         f"a pushed or broadcast payload is an object (dict, Struct, dataclass, TypedDict) or bytes, "

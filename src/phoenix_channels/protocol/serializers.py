@@ -56,16 +56,20 @@ class Serializer(Protocol):
         ...
 
 
-def _message(envelope: _V1Envelope | _V2Envelope, size: int) -> Message:
+def _message(envelope: _V1Envelope | _V2Envelope, data: str | bytes) -> Message:
     join_ref, ref, topic = envelope.join_ref, envelope.ref, envelope.topic
-    if size - payload_size(envelope.payload) > _MAX_ENVELOPE:
+    if len(data) > _MAX_ENVELOPE and _size(data) - payload_size(envelope.payload) > _MAX_ENVELOPE:
         # Refs and topics live as long as the channel and come back in every frame: what waits is bounded in bytes.
         raise RemoteProtocolError(
-            f"refs, topic and event of more than {_MAX_ENVELOPE} characters", close_code=INTERNAL_ERROR
+            f"refs, topic and event of more than {_MAX_ENVELOPE} bytes", close_code=INTERNAL_ERROR
         )
     if not (type(join_ref) is type(ref) is type(topic) is str):
         _check_depth([join_ref, ref, topic])
     return Message(join_ref, ref, topic, envelope.event, envelope.payload)
+
+
+def _size(data: str | bytes) -> int:
+    return len(data) if isinstance(data, bytes) else len(data.encode())
 
 
 def _check_depth(level: list[Any]) -> None:
@@ -156,7 +160,7 @@ class V2JSONSerializer:
             _decode_term(envelope.payload if envelope.more is _NOTHING else data)
         except _UNDECODABLE as error:
             raise _undecodable(error) from error
-        return _message(envelope, len(data))
+        return _message(envelope, data)
 
     def encode_push(self, join_ref: Ref, topic: str, event: str, payload: Payload) -> Frame:
         if not isinstance(payload, msgspec.Raw):
@@ -210,7 +214,7 @@ class V1JSONSerializer:
             _decode_term(data)
         except _UNDECODABLE as error:
             raise _undecodable(error) from error
-        return _message(envelope, len(data))
+        return _message(envelope, data)
 
     def encode_push(self, join_ref: Ref, topic: str, event: str, payload: Payload) -> Frame:
         return self._encode(None, topic, event, _json_only(payload))

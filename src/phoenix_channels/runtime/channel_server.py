@@ -11,27 +11,24 @@ the client sees, and when:
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, final
 
 import anyio
 
-from phoenix_channels import telemetry
-from phoenix_channels.channel import Channel, ChannelSpec
+from phoenix_channels.channel import ChannelSpec
 from phoenix_channels.protocol.errors import EncodeError
 from phoenix_channels.protocol.events import Entry
 from phoenix_channels.protocol.messages import EMPTY, Broadcast, EncodedBroadcast, Payload, Ref, payload_size
 from phoenix_channels.protocol.payloads import decode_payload, encode_term
 from phoenix_channels.results import JoinRefused, Reply, Stop, sole
 from phoenix_channels.runtime.context import NO_MESSAGE, Context, is_awaitable, is_user_error
+from phoenix_channels.runtime.instance import Instance
 from phoenix_channels.runtime.mailbox import Mailbox
 from phoenix_channels.schemas import InvalidPayload
 
 if TYPE_CHECKING:
     from phoenix_channels.runtime.driver import Driver
-
-_logger = logging.getLogger("phoenix_channels")
 
 _JOIN_CRASHED: Final = {"reason": "join crashed"}
 
@@ -41,29 +38,13 @@ class ChannelServer:
     """Runs one channel instance, from its join to its end."""
 
     __slots__ = (
-        "_channel",
-        "_context",
-        "_crashed_early",
-        "_driver",
-        "_ending",
-        "_entry",
-        "_inbound",
-        "_inbound_bytes",
-        "_interested",
-        "_join_returned",
-        "_leave_ref",
-        "_mailbox",
-        "_over",
-        "_reason",
-        "_reason_open",
-        "_released",
-        "_spec",
+        "_context", "_crashed_early", "_driver", "_ending", "_entry", "_inbound", "_inbound_bytes", "_instance",
+        "_interested", "_leave_ref", "_mailbox", "_over", "_reason", "_reason_open", "_released",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, entry: Entry[ChannelSpec]) -> None:
         self._driver = driver
         self._entry = entry
-        self._spec = entry.target
         self._mailbox = Mailbox(driver.spawn)
         self._context = Context(
             driver,
@@ -73,8 +54,7 @@ class ChannelServer:
             handle_out=self._handle_out,
             crash=self._crash,
         )
-        self._channel: Channel[Any] | None = None
-        self._join_returned = False
+        self._instance = Instance(driver, entry)
         self._crashed_early: BaseException | None = None
         self._interested = False
         self._inbound = 0
@@ -136,20 +116,10 @@ class ChannelServer:
     # Callbacks, run by the mailbox
 
     async def _join(self, payload: Payload) -> None:
-        spec = self._spec
+        spec = self._entry.target
         try:
             with anyio.fail_after(spec.route.channel_class.join_timeout) as scope:
-                self._channel = channel = spec.route.make(self._context)
-                result = spec.table.join(channel, payload)
-                if is_awaitable(result):
-                    result = await result
-                if isinstance(result, Reply | Stop | BaseException):
-                    # Encoded it would be a fine join reply: a refusal that lets the client in.
-                    raise TypeError(
-                        f"join returned a {type(result).__name__}; it returns the payload of the reply, and refuses by "
-                        "raising JoinRefused"
-                    )
-                self._join_returned = True
+                reply = await self._instance.join(spec, self._context, payload)
                 if not self._context.released:
                     await self._driver.hub.pubsub.subscribe(self._entry.topic)
                     self._interested = True
@@ -166,12 +136,12 @@ class ChannelServer:
                 self._refuse(_invalid_payload(error), error)
             elif is_user_error(raised, self._mailbox):
                 if error is not self._crashed_early:
-                    self._log_crash("join", error)
+                    self._instance.tell_crash("join", error)
                 self._refuse(_JOIN_CRASHED, error)
             else:
                 raise
         else:
-            await self._accept({} if result is None else result)
+            await self._accept(reply)
 
     async def _accept(self, reply: object) -> None:
         driver = self._driver
@@ -189,8 +159,8 @@ class ChannelServer:
         self._context.joined = True
         driver.lane.registry.subscribe(self._context.subscription)
         driver.handle(waited)
-        if self._spec.after_join and self._channel is not None and not self._ending:
-            awaitable = self._run(self._channel.after_join)
+        if self._entry.target.after_join and self._instance.channel is not None and not self._ending:
+            awaitable = self._run(self._instance.channel.after_join)
             if awaitable is not None:
                 await awaitable
 
@@ -208,7 +178,7 @@ class ChannelServer:
             return encode_term(reply)
         except EncodeError as error:
             # P-054: an answer to a join that cannot be encoded is the failure of the connection, not of the channel.
-            self._log_crash("the reply of join", error)
+            self._instance.tell_crash("the reply of join", error)
             self._driver.close(1011, "closed")
             return None
 
@@ -218,13 +188,13 @@ class ChannelServer:
         self._inbound_bytes -= size
         self._driver.add_inbound(-1, -size)
         self._context.ref = ref
-        handler = self._spec.table.incoming.get(event) if isinstance(event, str) else None
+        handler = self._entry.target.table.incoming.get(event) if isinstance(event, str) else None
         result: Any
         try:
             if handler is not None:
-                result = handler(self._channel, payload)
-            elif isinstance(event, str) and self._channel is not None:
-                result = self._channel.handle_in(event, decode_payload(payload))
+                result = handler(self._instance.channel, payload)
+            elif isinstance(event, str) and self._instance.channel is not None:
+                result = self._instance.channel.handle_in(event, decode_payload(payload))
             else:
                 raise TypeError(f"an event is a string, not {event!r:.200}")
         except InvalidPayload as error:
@@ -237,14 +207,14 @@ class ChannelServer:
         return self._take(result, ref)
 
     def _handle_out(self, broadcast: EncodedBroadcast) -> Awaitable[None] | None:
-        handler = self._spec.table.intercepts[broadcast.event]
-        return self._run(lambda: handler(self._channel, broadcast.payload))
+        handler = self._entry.target.table.intercepts[broadcast.event]
+        return self._run(lambda: handler(self._instance.channel, broadcast.payload))
 
     def _handle_info(self, message: object) -> Awaitable[None] | None:
         if isinstance(message, EncodedBroadcast):
             # Every consumer decodes a copy of its own.
             message = Broadcast(message.topic, message.event, decode_payload(message.payload))
-        channel = self._channel
+        channel = self._instance.channel
         return None if channel is None else self._run(lambda: channel.handle_info(message))
 
     def _leave(self, ref: Ref) -> None:
@@ -297,7 +267,7 @@ class ChannelServer:
         if graceful and isinstance(result, Stop):
             self._close(result.reason)
         elif isinstance(result, Stop):
-            _logger.error("%s on %.200r stops: %.200r", self._name, self._entry.topic, result.reason)
+            self._instance.tell_stop(result.reason)
             self._fail(result.reason)
 
     # Endings
@@ -310,7 +280,7 @@ class ChannelServer:
             self._driver.handle(waited)
 
     def _crash(self, error: BaseException) -> None:
-        self._log_crash("a callback", error)
+        self._instance.tell_crash("a callback", error)
         if self._context.joined:
             self._fail(error)
         else:
@@ -345,14 +315,14 @@ class ChannelServer:
 
     async def _end(self) -> None:
         try:
-            await self._quiet(self._mailbox)
+            await self._instance.quiet(self._mailbox)
             await self._terminate()
         finally:
             self._release()
 
     async def _end_failed(self) -> None:
         try:
-            await self._quiet(self._mailbox)
+            await self._instance.quiet(self._mailbox)
             await self._terminate()
         finally:
             waited = self._driver.crash_channel(self._entry)
@@ -361,49 +331,15 @@ class ChannelServer:
             self._driver.handle(waited)
 
     async def _hurry(self) -> None:
-        await self._quiet(self._mailbox)
+        await self._instance.quiet(self._mailbox)
         if not self._ending:
             self._leave(self._leave_ref)
 
     async def _terminate(self) -> None:
         self._reason_open = False
-        if self._join_returned:
-            self._context.joined = True
-            # A mailbox of its own: bounded and cancelled as every other callback is.  Its time runs from its first
-            # step, or a loop that is held up could cut it off before it has begun.
-            mailbox, begun = Mailbox(self._driver.spawn), anyio.Event()
-            mailbox.put(self._call_terminate, mailbox, begun)
-            await begun.wait()
-            await self._quiet(mailbox)
-        await self._context.end_tasks(self._shutdown)
-
-    async def _call_terminate(self, mailbox: Mailbox, begun: anyio.Event) -> None:
-        begun.set()
-        try:
-            result: Any = None if self._channel is None else self._channel.terminate(self._reason)
-            if is_awaitable(result):
-                await result
-        except BaseException as error:
-            if not is_user_error(error, mailbox):
-                raise
-            self._log_crash("terminate", error)
-
-    async def _quiet(self, mailbox: Mailbox) -> None:
-        """Let what runs finish, for ``shutdown`` seconds; then cancel it, and leave it behind if it resists that."""
-        if mailbox.cancelled:
-            # It has resisted before, and is left behind already.
-            return
-        with anyio.move_on_after(self._shutdown):
-            await mailbox.wait_idle()
-        if mailbox.idle:
-            return
-        self._driver.hub.cut += 1
-        _logger.error("%s on %.200r: a callback is cut off after %s s", self._name, self._entry.topic, self._shutdown)
-        mailbox.cancel()
-        with anyio.move_on_after(self._shutdown):
-            await mailbox.wait_idle()
-            return
-        _logger.error("%s on %.200r: it resists its cancellation and is left behind", self._name, self._entry.topic)
+        self._context.joined = self._context.joined or self._instance.joined
+        await self._instance.terminate(self._reason)
+        await self._context.end_tasks(self._instance.shutdown)
 
     def _release(self) -> None:
         self._released = True
@@ -418,22 +354,6 @@ class ChannelServer:
     def _unsubscribe(self) -> None:
         if self._context.joined:
             self._driver.lane.registry.unsubscribe(self._context.subscription)
-
-    # Help
-
-    @property
-    def _name(self) -> str:
-        return self._spec.route.channel_class.__qualname__
-
-    @property
-    def _shutdown(self) -> float:
-        return self._spec.route.channel_class.shutdown
-
-    def _log_crash(self, what: str, error: BaseException) -> None:
-        channel, topic = self._spec.route.channel_class, self._entry.topic
-        _logger.error("%s: %s on %.200r crashed", channel.__qualname__, what, topic, exc_info=error)
-        metadata = {"channel": channel, "topic": topic, "callback": what, "error": error}
-        telemetry.execute(telemetry.CHANNEL_CRASHED, {}, metadata)
 
 
 def _invalid_payload(error: InvalidPayload) -> dict[str, str]:

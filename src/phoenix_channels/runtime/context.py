@@ -19,7 +19,7 @@ from phoenix_channels.pubsub.local import Subscription
 from phoenix_channels.results import Reply
 from phoenix_channels.runtime.limits import MailboxFull
 from phoenix_channels.runtime.mailbox import Callback, Mailbox
-from phoenix_channels.runtime.tasks import AsyncFunction, LoopEnded, Task
+from phoenix_channels.runtime.tasks import AsyncFunction, LoopEnded, Task, ungrouped
 from phoenix_channels.socket import Socket
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("phoenix_channels")
 
+_REACHABLE: Final = (State.JOINED, State.LEAVING, State.TERMINATING)
 NO_MESSAGE: Final = object()
 """Stands for the ref where no message of the client is being handled."""
 
@@ -101,8 +102,9 @@ class Context:
             raise TypeError(f"an event is a string, not {event!r}")
         encoded = encode_payload(payload)
         self._check_joined("push")
-        # A channel that has ended reaches nobody any more, as one whose client has gone.
-        if not self.muted and self._entry.state is not State.CLOSED:
+        # Outside these states (terminate of a join that came to nothing, a channel that has ended) it reaches nobody
+        # any more, as one whose client has gone.
+        if not self.muted and self._entry.state in _REACHABLE:
             self._driver.push(self._entry, event, encoded)
 
     def broadcast(self, event: str, payload: object, *, to_self: bool) -> None:
@@ -240,6 +242,7 @@ class Context:
 
 def is_user_error(error: BaseException, mailbox: Mailbox) -> bool:
     """Is this an error of user code?  A cancellation that is not ours counts as one (P-066)."""
+    error = ungrouped(error)
     if isinstance(error, asyncio.CancelledError):
         return not mailbox.cancelled
     return not isinstance(error, KeyboardInterrupt | GeneratorExit | anyio.get_cancelled_exc_class())

@@ -11,7 +11,7 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 from anyio.lowlevel import current_token
@@ -94,11 +94,21 @@ def _nothing() -> None:
     pass
 
 
+def ungrouped(error: BaseException) -> BaseException:
+    """One cancellation for a group of nothing but cancellations, as a plain trio nursery raises them."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    cancelled, rest = group.split(anyio.get_cancelled_exc_class())
+    return group if cancelled is None or rest is not None else ungrouped(cancelled.exceptions[0])
+
+
 def is_cancellation(error: BaseException) -> bool:
     """Does this end the running task itself: its own cancellation, or the end of the program?
 
     A cancellation that user code got from elsewhere and let through is an error like any other (P-066).
     """
+    error = ungrouped(error)
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0

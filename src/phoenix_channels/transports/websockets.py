@@ -202,9 +202,8 @@ class AsyncioSink:
             transport.write(frame.wire)
 
     def close(self, code: int) -> None:
-        if not self._closing:
-            self._closing = True
-            self._driver.spawn(self._close, code)
+        self._closing = True
+        self._driver.spawn(self._close, code)
 
     async def _close(self, code: int) -> None:
         await self._connection.close(code)
