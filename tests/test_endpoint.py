@@ -19,6 +19,7 @@ from phoenix_channels import (
     Socket,
     Statistics,
     incoming,
+    telemetry,
 )  # fmt: skip
 from tests.support import frames
 from tests.support.apps import make_endpoint, serve
@@ -36,7 +37,14 @@ class GateSocket(Socket):
     """Does what its params ask for."""
 
     channels = {"room:*": RoomChannel}
+    connect_timeout = 0.01
     infos: list[ConnectInfo] = []
+
+    def __init__(self) -> None:
+        if self.broken:
+            raise RuntimeError("no socket")
+
+    broken = False
 
     async def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> Any:
         self.infos.append(info)
@@ -48,6 +56,13 @@ class GateSocket(Socket):
                 raise ConnectRefused("no token")
             case "crash":
                 raise RuntimeError("connect failed")
+            case "hang":
+                await anyio.sleep_forever()
+            case "exit":
+                raise SystemExit
+            case "refuse in a group":
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._refuse)
             case "return":
                 return "something"
             case "id":
@@ -56,8 +71,15 @@ class GateSocket(Socket):
                 self.socket_id = ["x"]
         return None
 
+    async def _refuse(self) -> None:
+        raise ConnectRefused
+
     def id(self) -> Any:
         return self.socket_id
+
+
+class BrokenSocket(GateSocket):
+    broken = True
 
 
 def gate_endpoint(**options: Any) -> Endpoint:
@@ -106,7 +128,17 @@ async def test_other_paths_are_not_found(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("do", "status"),
-    [("refuse", 403), ("refuse with a reason", 403), ("crash", 500), ("return", 403), ("id", 403), ("bad id", 403)],
+    [
+        ("refuse", 403),
+        ("refuse with a reason", 403),
+        ("crash", 500),
+        ("return", 403),
+        ("id", 403),
+        ("bad id", 403),
+        ("hang", 500),
+        ("exit", 500),
+        ("refuse in a group", 403),
+    ],
 )
 async def test_who_is_not_let_in(do: str, status: int) -> None:
     """P-010: and nothing is left of them."""
@@ -118,6 +150,36 @@ async def test_who_is_not_let_in(do: str, status: int) -> None:
             await server.connect(query=f"vsn=2.0.0&do={do}", denial=False)
         assert refused.value.status == 403
         assert (await server.request("GET", "/socket/websocket", query=f"vsn=2.0.0&do={do}"))[0] == status
+
+
+async def test_a_socket_that_cannot_be_made_is_an_error_of_the_server() -> None:
+    endpoint = gate_endpoint()
+    endpoint.socket("/broken", BrokenSocket)
+    async with serving(endpoint) as server:
+        with pytest.raises(Refused) as refused:
+            await server.connect("/broken/websocket")
+        assert refused.value.status == 500
+        await (await server.connect()).heartbeat()
+
+
+async def test_every_attempt_that_is_decided_reaches_telemetry() -> None:
+    """P-027: accepted or refused; not what raises, nor what is turned away before."""
+    seen = []
+
+    def handler(event: str, measurements: Any, metadata: Any) -> None:
+        assert measurements["duration"] >= 0
+        seen.append((metadata["user_socket"], metadata["params"].get("do"), metadata["vsn"], metadata["result"]))
+
+    telemetry.attach(telemetry.SOCKET_CONNECTED, handler)
+    try:
+        async with serving(gate_endpoint()) as server:
+            await server.connect()
+            for query in ("vsn=2.0.0&do=refuse", "vsn=2.0.0&do=crash", "vsn=3.0.0"):
+                with pytest.raises(Refused):
+                    await server.connect(query=query)
+    finally:
+        telemetry.detach(telemetry.SOCKET_CONNECTED, handler)
+    assert seen == [(GateSocket, None, "2.0.0", "ok"), (GateSocket, "refuse", "2.0.0", "error")]
 
 
 async def test_a_plain_request_for_a_socket_is_told_what_it_lacks() -> None:

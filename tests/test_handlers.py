@@ -158,6 +158,10 @@ def test_payloads_without_annotation_take_everything(deferred: bool) -> None:
         ("Annotated[int, msgspec.Meta(ge=1)]", b"1", "1"),
         ("Box[int]", b'{"value":1}', "Box(value=1)"),
         ("None", b"null", "None"),
+        ("'Note'", b'{"body":"hi"}', "Note(body='hi')"),
+        ("'list[Note]'", b'[{"body":"hi"}]', "[Note(body='hi')]"),
+        ("list['Note']", b'[{"body":"hi"}]', "[Note(body='hi')]"),
+        ("'Note | bytes'", b'{"body":"hi"}', "Note(body='hi')"),
     ],
 )
 def test_annotations_of_every_kind(annotation: str, payload: bytes, expected: str, deferred: bool) -> None:
@@ -223,6 +227,9 @@ def test_a_class_local_to_a_function(deferred: bool) -> None:
                 @intercept("heard")
                 def heard(self, payload: Note | None) -> None:
                     return payload.body
+                @incoming
+                def quoted(self, payload: dict[str, "Note"]) -> None:
+                    return payload["a"].body
             return Room
         Room = make()
         """,
@@ -232,6 +239,7 @@ def test_a_class_local_to_a_function(deferred: bool) -> None:
     assert handlers.join(None, Raw(b'{"body":"a"}')) == "a"
     assert handlers.incoming["shout"](None, Raw(b'[{"body":"b"}]')) == "b"
     assert handlers.intercepts["heard"](None, Raw(b'{"body":"c"}')) == "c"
+    assert handlers.incoming["quoted"](None, Raw(b'{"a":{"body":"d"}}')) == "d"
 
 
 @DEFERRED

@@ -1,5 +1,6 @@
 """What user code answers."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -37,9 +38,10 @@ def test_p034_a_status_is_a_string(status: Any) -> None:
         Reply(status)
 
 
-def test_two_bare_replies_share_nothing() -> None:
-    Reply("ok").payload["a"] = 1
-    assert Reply("ok").payload == {}
+@pytest.mark.parametrize("make", [Reply.ok, Reply.error, lambda: Reply("ok")], ids=["ok", "error", "plain"])
+def test_bare_replies_share_nothing(make: Callable[[], Reply]) -> None:
+    make().payload["a"] = 1
+    assert make().payload == {}
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,8 @@ class HasUnknown(Struct):
         (5, "Type '5' is not supported"),
         (bytearray, "a binary payload is annotated as bytes"),
         (memoryview | int, "a binary payload is annotated as bytes"),
+        (Annotated[bytes, Meta(max_length=3)], "constraints on bytes are not checked; check them in the method"),
+        (Annotated[bytes, Meta(max_length=3)] | int, "constraints on bytes are not checked"),
     ],
     ids=str,
 )

@@ -1,6 +1,6 @@
 import { Socket } from "phoenix"
 
-const socket = new Socket(`ws://localhost:${process.env.PORT ?? 8000}/socket`)
+const socket = new Socket("ws://localhost:8000/socket")
 socket.connect()
 
 const room = socket.channel("room:lobby")

@@ -13,11 +13,11 @@ from phoenix_channels.handlers import incoming as incoming
 from phoenix_channels.handlers import intercept as intercept
 from phoenix_channels.protocol.errors import EncodeError as EncodeError
 from phoenix_channels.protocol.messages import Broadcast as Broadcast
+from phoenix_channels.pubsub.base import BroadcastQueueFull as BroadcastQueueFull
 from phoenix_channels.results import ConnectRefused as ConnectRefused
 from phoenix_channels.results import JoinRefused as JoinRefused
 from phoenix_channels.results import Reply as Reply
 from phoenix_channels.results import Stop as Stop
-from phoenix_channels.runtime.limits import BroadcastQueueFull as BroadcastQueueFull
 from phoenix_channels.runtime.limits import Limits as Limits
 from phoenix_channels.runtime.limits import MailboxFull as MailboxFull
 from phoenix_channels.runtime.subscriber import Subscriber as Subscriber

@@ -104,8 +104,10 @@ class Channel(Generic[SocketT_co]):
         check_seconds(f"{cls.__qualname__}.shutdown", cls.shutdown)
         check_seconds(f"{cls.__qualname__}.join_timeout", cls.join_timeout)
         incoming, intercepts = marked_methods(cls, Channel)
-        for name, arguments in (("after_join", 0), ("handle_in", 2), ("handle_info", 1), ("terminate", 1)):
-            check_callback(cls, name, arguments)
+        check_callback(cls, "after_join")
+        check_callback(cls, "handle_in", "event", "payload")
+        check_callback(cls, "handle_info", "message")
+        check_callback(cls, "terminate", "reason")
         keep_namespace(cls, ["join", *incoming.values(), *intercepts.values()])
 
     @property
@@ -147,7 +149,11 @@ class Channel(Generic[SocketT_co]):
 
     def handle_in(self, event: str, payload: Any) -> Awaitable[Reply | Stop | None] | Reply | Stop | None:
         """Handle an event that no ``@incoming`` method takes; the default crashes the channel (P-066)."""
-        raise LookupError(f"{type(self).__qualname__} has no handler for the event {event!r:.200}")
+        known = ", ".join(map(repr, marked_methods(type(self), Channel)[0])) or "none"
+        raise LookupError(
+            f"{type(self).__qualname__} has no handler for the event {event!r:.200}; there are handlers for: {known}.  "
+            "Others can be taken by overriding handle_in"
+        )
 
     def handle_info(self, message: Any) -> Awaitable[Stop | None] | Stop | None:
         """Handle a message of ``send`` or ``send_after``, or a :class:`Broadcast` of a topic of ``subscribe``.
@@ -271,7 +277,7 @@ def channel(channel_class: Callable[P, Channel[Any]], /, *args: P.args, **option
 class ChannelSpec:
     """A route that is ready to serve: the channel class and the decoders of its payloads."""
 
-    __slots__ = ("after_join", "intercepts", "route", "table")
+    __slots__ = ("after_join", "route", "table")
 
     def __init__(self, target: object) -> None:
         """Resolve a value of ``Socket.channels``.
@@ -282,5 +288,4 @@ class ChannelSpec:
         self.route = target if isinstance(target, ChannelRoute) else ChannelRoute(target, (), {})  # type: ignore[arg-type]
         channel_class = self.route.channel_class
         self.table = HandlerTable.of(channel_class, Channel)
-        self.intercepts = frozenset(self.table.intercepts)
         self.after_join = channel_class.after_join is not Channel.after_join

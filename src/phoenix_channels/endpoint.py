@@ -44,7 +44,7 @@ class Health(Struct, frozen=True, kw_only=True):
     """Can this endpoint do its work?"""
 
     ok: bool
-    """True when it takes connections and every backplane it has is reachable."""
+    """True when it takes connections."""
     draining: bool
     """True from the beginning of :meth:`Endpoint.drain`."""
 
@@ -63,6 +63,10 @@ class Endpoint:
     def __init__(self, *, host: str | None = None, pubsub: PubSub | None = None, limits: Limits | None = None) -> None:
         if host is not None and (not isinstance(host, str) or not host or "/" in host or ":" in host):
             raise ValueError(f"host is a bare host name such as 'example.com', not {host!r}")
+        if limits is not None and not isinstance(limits, Limits):
+            raise TypeError(f"limits is a Limits(...), not {limits!r:.200}")
+        if pubsub is not None and not isinstance(pubsub, PubSub):
+            raise TypeError(f"pubsub is a PubSub adapter, not {pubsub!r:.200}")
         self.host = host
         self.hub = Hub(pubsub if pubsub is not None else LocalPubSub(), limits if limits is not None else Limits())
         self.mounts = Mounts()

@@ -72,7 +72,7 @@ def _mark(kind: str, method: Any, *, event: str) -> Any:
 def incoming(method: I, /) -> I: ...
 @overload
 def incoming(event: str, /) -> Callable[[I], I]: ...
-def incoming(argument: Any, /) -> Any:
+def incoming(argument: Any = None, /) -> Any:
     """Mark a method as the handler of one event that clients push.
 
     ``@incoming`` takes the event's name from the method, ``@incoming("event-name")`` names it.  The method is ``def``
@@ -90,7 +90,8 @@ def incoming(argument: Any, /) -> Any:
     if isinstance(argument, str):
         return partial(_mark, "incoming", event=argument)
     if not callable(argument):
-        raise DefinitionError(f"legal are @incoming and @incoming('event-name'), not @incoming({argument!r})")
+        given = "" if argument is None else repr(argument)
+        raise DefinitionError(f"legal are @incoming and @incoming('event-name'), not @incoming({given})")
     return _mark("incoming", argument, event=getattr(argument, "__name__", ""))
 
 
@@ -113,7 +114,7 @@ def intercept(event: str, /) -> Callable[[O], O]:
     return decorate
 
 
-def check_callback(cls: type, name: str, arguments: int) -> None:
+def check_callback(cls: type, name: str, *parameters: str) -> None:
     """Refuse a callback that could not be called, or whose result nobody could use.
 
     Raises:
@@ -122,11 +123,12 @@ def check_callback(cls: type, name: str, arguments: int) -> None:
     method: Any = inspect.unwrap(getattr(cls, name))
     code: types.CodeType | None = getattr(method, "__code__", None)
     if code is None or not (
-        code.co_argcount - len(method.__defaults__ or ()) <= arguments + 1
-        and (code.co_argcount >= arguments + 1 or code.co_flags & inspect.CO_VARARGS)
+        code.co_argcount - len(method.__defaults__ or ()) <= len(parameters) + 1
+        and (code.co_argcount > len(parameters) or code.co_flags & inspect.CO_VARARGS)
         and len(method.__kwdefaults__ or ()) == code.co_kwonlyargcount
     ):
-        raise DefinitionError(f"{cls.__qualname__}.{name} has to take self and {arguments} arguments")
+        form = ", ".join(("self", *parameters))
+        raise DefinitionError(f"{cls.__qualname__}.{name} has to be a method of this form: `def {name}({form})`")
     _refuse_generator(f"{cls.__qualname__}.{name}", method)
 
 

@@ -92,7 +92,8 @@ def type_name(annotation: Any) -> str:
 def _refuse_undecodable(info: object, seen: set[type]) -> None:
     # msgspec takes classes it does not know for custom types, and would refuse every payload at run time.
     if isinstance(info, msgspec_types.CustomType):
-        raise TypeError(f"msgspec does not know how to decode {type_name(info.cls)}")
+        hint = "; a pydantic model is none of msgspec's types" if hasattr(info.cls, "model_fields") else ""
+        raise TypeError(f"msgspec does not know how to decode {type_name(info.cls)}{hint}")
     cls = getattr(info, "cls", None)
     if isinstance(cls, type):
         if cls in seen:

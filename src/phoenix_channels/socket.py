@@ -64,8 +64,8 @@ class Socket:
         except (TypeError, ValueError) as error:
             raise DefinitionError(f"{cls.__qualname__}.channels: {error}") from error
         check_seconds(f"{cls.__qualname__}.connect_timeout", cls.connect_timeout)
-        check_callback(cls, "connect", 2)
-        check_callback(cls, "id", 0)
+        check_callback(cls, "connect", "params", "info")
+        check_callback(cls, "id")
         if type(cls.max_channels) is not int or cls.max_channels < 1:
             raise DefinitionError(f"{cls.__qualname__}.max_channels is a positive int, not {cls.max_channels!r}")
 

@@ -133,11 +133,14 @@ def packages(npm: str) -> Path:
 
 def test_server_and_client(node: tuple[list[str], Path]) -> None:
     command, folder = node
-    client = str(shutil.copy(QUICKSTART / "client.mjs", folder))
+    source = (QUICKSTART / "client.mjs").read_text()
+    assert "//localhost:8000/" in source
     server = [sys.executable, "-m", "uvicorn", "examples.quickstart.server:app", "--port", "0"]
     with running(*server, cwd=ROOT) as serving:
         port = line_of(serving, r"running on http://127\.0\.0\.1:(\d+)")[1]
-        with running(*command, client, cwd=folder, PORT=port) as printing:
+        client = folder / "client.mjs"
+        client.write_text(source.replace("//localhost:8000/", f"//localhost:{port}/"))
+        with running(*command, str(client), cwd=folder) as printing:
             line_of(printing, r"^Hello from phoenix\.js$")
 
 

@@ -162,7 +162,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         return self.entries[life.number]
 
     @precondition(lambda self: self.lives("accept"))
-    @rule(pick=PICK, accepted=st.sampled_from([True, True, False]), binary=st.booleans())
+    @rule(pick=PICK, accepted=st.booleans(), binary=st.booleans())
     def driver_decides(self, pick: int, accepted: bool, binary: bool) -> None:
         life = choose(self.lives("accept"), pick)
         response = tag(life.number, binary=binary)

@@ -4,6 +4,7 @@ import enum
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, TypedDict
 
 import pytest
@@ -13,7 +14,14 @@ from msgspec import Raw, Struct
 
 from phoenix_channels.protocol.errors import EncodeError
 from phoenix_channels.protocol.messages import Payload
-from phoenix_channels.protocol.payloads import decode_payload, encode_payload, encode_term
+from phoenix_channels.protocol.payloads import (
+    decode_payload,
+    encode_broadcast,
+    encode_payload,
+    encode_term,
+    field_bytes,
+    text_bytes,
+)
 
 
 class Note(Struct):
@@ -132,7 +140,27 @@ def test_what_has_no_wire_form(encode: Callable[[object], Payload], value: objec
         encode(value)
 
 
-@pytest.mark.parametrize("data", [b'{"a": [1, 2]}', b"{}"])
+class BrokenZone(tzinfo):
+    def utcoffset(self, when: datetime | None) -> timedelta:
+        raise LookupError("no such zone")
+
+    def dst(self, when: datetime | None) -> None:
+        return None
+
+    def tzname(self, when: datetime | None) -> None:
+        return None
+
+
+def test_encoding_runs_code_of_the_value_which_may_raise_anything() -> None:
+    unset = Note("soon gone")
+    del unset.body
+    with pytest.raises(EncodeError, match="dict cannot be encoded as JSON: no such zone"):
+        encode_payload({"at": datetime(2026, 8, 21, tzinfo=BrokenZone())})
+    with pytest.raises(EncodeError, match=r"^Note cannot be encoded as JSON: .*body"):
+        encode_payload(unset)
+
+
+@pytest.mark.parametrize("data", [b'{"a": [1, 2]}', b"{}", b' \t\r\n{"a":1} '])
 def test_raw_is_json_already(data: bytes) -> None:
     for encode in (encode_payload, encode_term):
         assert bytes(encode(Raw(data))) == data
@@ -160,3 +188,48 @@ def test_terms_round_trip(value: Any) -> None:
 @given(st.binary())
 def test_bytes_round_trip(value: bytes) -> None:
     assert decode_payload(encode_payload(value)) == value
+
+
+def test_text_as_utf8() -> None:
+    assert text_bytes("topic", "ä/€" * 200) == ("ä/€" * 200).encode()
+    for encode in (text_bytes, field_bytes):
+        with pytest.raises(EncodeError, match=r"^topic is text without lone surrogates: "):
+            encode("topic", "\ud800")
+
+
+def test_p040_a_field_of_a_binary_message_is_at_most_255_bytes() -> None:
+    assert field_bytes("event", "ö" * 127 + "x") == ("ö" * 127 + "x").encode()
+    with pytest.raises(
+        EncodeError, match=r"^event of a binary message is at most 255 bytes, this one has 256 \(P-040\)$"
+    ):
+        field_bytes("event", "ö" * 128)
+
+
+def test_p072_a_broadcast_is_encoded_at_the_call() -> None:
+    broadcast = encode_broadcast("room:lobby", "shout", {"a": 1})
+    assert (broadcast.topic, broadcast.event) == ("room:lobby", "shout")
+    assert decode_payload(broadcast.payload) == {"a": 1}
+    assert encode_broadcast("t" * 300, "e", {}).topic == "t" * 300
+    assert encode_broadcast("t" * 255, "e", b"\0").payload == b"\0"
+
+
+@pytest.mark.parametrize(
+    ("topic", "event", "payload", "text"),
+    [
+        ("t", "e", [], "is an object"),
+        ("t", "e", {"a": object()}, "cannot be encoded as JSON"),
+        ("t" * 256, "e", b"", "topic of a binary message is at most 255 bytes"),
+        ("t", "e" * 256, b"", "event of a binary message is at most 255 bytes"),
+        ("\ud800", "e", {}, "topic is text without lone surrogates"),
+        ("t", "\ud800", b"", "event is text without lone surrogates"),
+    ],
+)
+def test_p075_what_cannot_be_broadcast_raises_at_the_call(topic: str, event: str, payload: object, text: str) -> None:
+    with pytest.raises(EncodeError, match=text):
+        encode_broadcast(topic, event, payload)
+
+
+@pytest.mark.parametrize(("topic", "event"), [(None, "e"), ("t", 5), (b"t", "e"), ("t", b"e")])
+def test_p072_topic_and_event_are_strings(topic: Any, event: Any) -> None:
+    with pytest.raises(TypeError, match="topic and event of a broadcast are strings, not "):
+        encode_broadcast(topic, event, {})

@@ -326,7 +326,7 @@ def test_refs_topic_and_event_are_bounded_in_size(serializer: Serializer, where:
         serializer.decode(data, Opcode.TEXT)
         serializer.decode(data.decode(), Opcode.TEXT)
     for data in (message(66_000), message(66_000, large)):
-        with pytest.raises(RemoteProtocolError, match="more than 65536 characters") as caught:
+        with pytest.raises(RemoteProtocolError, match="more than 65536 bytes") as caught:
             serializer.decode(data, Opcode.TEXT)
         assert caught.value.close_code == 1011
 

@@ -45,7 +45,7 @@ class Journal:
 class RoomChannel(Channel["AnySocket"]):
     """Does what its client asks for."""
 
-    shutdown = 0.2
+    shutdown = 0.1
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal

@@ -177,17 +177,17 @@ class RawClient:
         """The next frame: its opcode and its data; the opcode is 0 at the end of the stream."""
         with anyio.fail_after(DEADLINE):
             try:
-                _, opcode = divmod((await self._take(1))[0], 16)
-                (size,) = await self._take(1)
+                _, opcode = divmod((await self.take(1))[0], 16)
+                (size,) = await self.take(1)
                 if size == 126:
-                    (size,) = struct.unpack("!H", await self._take(2))
+                    (size,) = struct.unpack("!H", await self.take(2))
                 elif size == 127:
-                    (size,) = struct.unpack("!Q", await self._take(8))
-                return opcode, await self._take(size)
+                    (size,) = struct.unpack("!Q", await self.take(8))
+                return opcode, await self.take(size)
             except (anyio.EndOfStream, anyio.BrokenResourceError):
                 return 0, b""
 
-    async def _take(self, size: int) -> bytes:
+    async def take(self, size: int) -> bytes:
         while len(self.data) < size:
             self.data += await self.stream.receive()
         taken, self.data = self.data[:size], self.data[size:]

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from phoenix_channels import ConnectInfo, Endpoint, Socket
+from phoenix_channels import ConnectInfo, ConnectRefused, Endpoint, Socket, telemetry
 from phoenix_channels.protocol.params import MAX_QUERY_BYTES
 from phoenix_channels.transports.handshake import Accepted, Refusal, Request, handshake, make_driver, upgrade_error
 from phoenix_channels.transports.mounts import Mount, MountOptions
@@ -194,6 +194,75 @@ async def test_a_connect_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
         result, _ = await ask(request(), cls=SlowSocket)
     assert result == BROKEN
     assert "SlowSocket" in caplog.text
+
+
+async def test_a_connect_that_hangs_and_resists(caplog: pytest.LogCaptureFixture) -> None:
+    class StubbornSocket(Socket):
+        connect_timeout = 0.01
+
+        async def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.03)
+
+    result, _ = await ask(request(), cls=StubbornSocket)
+    assert result == BROKEN
+    assert "StubbornSocket" in caplog.text
+
+
+async def test_connect_in_a_task_group() -> None:
+    class GroupSocket(Socket):
+        async def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self.refuse)
+
+        async def refuse(self) -> None:
+            raise ConnectRefused("in a group")
+
+    result, _ = await ask(request(), cls=GroupSocket)
+    assert result == FORBIDDEN
+
+
+async def test_a_handshake_that_is_cancelled_is_no_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    class HangingSocket(Socket):
+        async def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
+            scope.cancel()
+            await anyio.sleep_forever()
+
+    with anyio.CancelScope() as scope:
+        await ask(request(), cls=HangingSocket)
+    assert scope.cancelled_caught
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("query", "results"),
+    [
+        (b"vsn=2.0.0&token=secret", ["ok"]),
+        (b"connect=refuse", ["error"]),
+        # Neither these: P-027.
+        (b"connect=crash", []),
+        (b"vsn=9.0.0", []),
+        (b"a=%ff", []),
+    ],
+)
+async def test_telemetry(query: bytes, results: list[str]) -> None:
+    told: list[Mapping[str, Any]] = []
+
+    def hear(event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:
+        assert event == "phoenix.socket_connected"
+        assert measurements["duration"] >= 0
+        told.append(metadata)
+
+    telemetry.attach(telemetry.SOCKET_CONNECTED, hear)
+    try:
+        _, journal = await ask(request(query))
+    finally:
+        telemetry.detach(telemetry.SOCKET_CONNECTED, hear)
+    assert [metadata["result"] for metadata in told] == results
+    for metadata in told:
+        assert metadata["params"] == journal.connects[0][0]
+        assert metadata["connect_info"] == journal.connects[0][1]
+        assert metadata["transport"] == "websocket"
 
 
 @pytest.mark.parametrize(

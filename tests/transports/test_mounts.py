@@ -67,6 +67,28 @@ def test_no_path(path: Any) -> None:
     assert repr(path) in str(raised.value)
 
 
+@pytest.mark.parametrize("path", ["/söcket", "/a%20b", "/a b", "/:user", "/*rest", "/a?b=c", "/a#b"])
+def test_a_path_that_would_never_match(path: str) -> None:
+    with pytest.raises(DefinitionError, match="plain ASCII segments, not") as raised:
+        Endpoint().socket(path, RoomSocket)
+    assert repr(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["/socket/websocket", "/socket/websocket/"])
+def test_a_path_with_what_clients_add(path: str) -> None:
+    with pytest.raises(DefinitionError, match="without the /websocket that clients add: '/socket"):
+        Endpoint().socket(path, RoomSocket)
+
+
+def test_a_socket_class_that_cannot_be_made() -> None:
+    class NeedySocket(Socket):
+        def __init__(self, database: object) -> None:
+            self.database = database
+
+    with pytest.raises(DefinitionError, match=r"NeedySocket is made without arguments: .*'database'"):
+        Endpoint().socket("/socket", NeedySocket)
+
+
 @pytest.mark.parametrize("socket_class", [RoomSocket(), RoomChannel, object, "RoomSocket", None])
 def test_no_socket_class(socket_class: Any) -> None:
     with pytest.raises(DefinitionError, match="'/socket' is a subclass of Socket, not") as raised:

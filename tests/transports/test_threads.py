@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
@@ -15,7 +15,7 @@ from phoenix_channels import Channel, ConnectInfo, Endpoint, Socket, intercept
 from phoenix_channels.runtime.limits import Limits
 from tests.transports.app import eventually
 from tests.transports.clients import connect, connect_raw
-from tests.transports.servers import KINDS, Serve
+from tests.transports.servers import KINDS
 
 somebody = contextvars.ContextVar("somebody", default="nobody")
 
@@ -85,19 +85,24 @@ def anyio_backend(kind: str) -> Any:
     return KINDS[kind][0]
 
 
-@pytest.fixture
-def serve(kind: str) -> Serve:
-    return KINDS[kind][1]
+@pytest.fixture(scope="module")
+def endpoint(kind: str) -> Endpoint:
+    endpoint = Endpoint(limits=Limits(outbox_bytes=1000))
+    endpoint.socket("/socket", SecretSocket)
+    return endpoint
+
+
+@pytest.fixture(scope="module")
+async def port(endpoint: Endpoint, kind: str) -> AsyncGenerator[int]:
+    async with KINDS[kind][1](endpoint) as port:
+        yield port
 
 
 @pytest.mark.parametrize("how", HOW)
 async def test_intercepted_broadcasts_and_disconnects(
-    serve: Serve, how: Callable[[Callable[[], None]], Awaitable[None]]
+    port: int, endpoint: Endpoint, how: Callable[[Callable[[], None]], Awaitable[None]]
 ) -> None:
-    endpoint = Endpoint()
-    endpoint.socket("/socket", SecretSocket)
-
-    async with serve(endpoint) as port, connect(port) as client:
+    async with connect(port) as client:
         await client.send("1", "1", "room:a", "phx_join", {})
         await client.receive()
         somebody.set("the caller")
@@ -110,11 +115,9 @@ async def test_intercepted_broadcasts_and_disconnects(
 
 @pytest.mark.parametrize("how", HOW)
 async def test_a_client_that_is_found_too_slow(
-    serve: Serve, how: Callable[[Callable[[], None]], Awaitable[None]]
+    port: int, endpoint: Endpoint, how: Callable[[Callable[[], None]], Awaitable[None]]
 ) -> None:
-    endpoint = Endpoint(limits=Limits(outbox_bytes=1000))
-    endpoint.socket("/socket", SecretSocket)
-    async with serve(endpoint) as port, connect_raw(port, receive_buffer=4096) as client:
+    async with connect_raw(port, receive_buffer=4096) as client:
         await client.send("1", "1", "room:a", "phx_join", {})
         await client.receive_frame()
 

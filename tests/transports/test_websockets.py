@@ -14,7 +14,6 @@ import pytest
 import trio
 import websockets.asyncio.client
 import websockets.asyncio.server
-from websockets.extensions.permessage_deflate import PerMessageDeflate
 
 from phoenix_channels import Endpoint
 from phoenix_channels.runtime.limits import Limits
@@ -54,29 +53,6 @@ async def test_the_handler_alone_names_the_argument_that_is_missing(
     error = record.exc_info[1]
     assert isinstance(error, RuntimeError)
     assert "process_request=transport.process_request" in str(error)
-
-
-async def test_compression(serve: Serve, endpoint: Endpoint) -> None:
-    async with (
-        serve(endpoint, compression="deflate") as port,
-        connect(port, compression="deflate") as one,
-        connect(port, compression="deflate") as two,
-        connect(port) as plain,
-    ):
-        assert [type(extension) for extension in one.connection.protocol.extensions] == [PerMessageDeflate]
-        assert plain.connection.protocol.extensions == []
-        for client in (one, two, plain):
-            await client.join("room:a")
-        for number in range(20):
-            payload = {"n": number, "text": "ä" * 1000 * number}
-            assert await one.call("room:a", "echo", payload) == payload
-            endpoint.broadcast("room:a", "text", payload)
-            endpoint.broadcast("room:a", "bytes", bytes([number]) * 1000)
-            for client in (one, two, plain):
-                assert await client.receive() == [None, None, "room:a", "text", payload]
-                assert (await client.receive())[-1000:] == bytes([number]) * 1000
-        await endpoint.drain()
-        assert [await client.close_code() for client in (one, two, plain)] == [1012] * 3
 
 
 async def test_a_unix_socket(anyio_backend: str, endpoint: Endpoint, journal: Journal, tmp_path: Path) -> None:
@@ -153,9 +129,11 @@ async def test_a_client_that_never_reads_is_gone_in_the_end(
     monkeypatch.setattr(binding, "CLOSE_TIMEOUT", 0.1)
     endpoint = make_endpoint(journal, limits=Limits(outbox_bytes=100_000))
     async with serve(endpoint) as port, joined(port) as client:
+        # More than the kernel takes: not even a close gets past it.
+        endpoint.broadcast("room:a", "chunk", bytes(8_000_000))
+        await client.take(10)
         while endpoint.statistics().connections:
-            endpoint.broadcast("room:a", "chunk", {"text": "x" * 50_000})
-            await anyio.sleep(0)
+            endpoint.broadcast("room:a", "chunk", bytes(60_000))
         await eventually(lambda: endpoint.statistics().channels == 0)
         # The server does not wait for it when it stops, either; here it hangs up without a close.
         await endpoint.drain()
@@ -212,7 +190,7 @@ async def test_a_connection_that_is_not_read_for_too_long(
     async with serve(endpoint) as port, joined(port) as client:
         await pause(client, journal)
         assert await client.close_code() == 1013
-    assert "have taken no message for 0.1 s" in caplog.text
+    assert "for 0.1 s" in caplog.text
     await eventually(lambda: journal.terminated == [("room:a", CLOSED)])
 
 

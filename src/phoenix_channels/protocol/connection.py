@@ -97,7 +97,7 @@ class Connection(Generic[T]):
 
     @property
     def entries(self) -> list[Entry[T]]:
-        """The entries that hold a topic: JOINING, JOINED or LEAVING."""
+        """The entries that hold a topic (JOINING, JOINED or LEAVING), for a driver that keeps no list of its own."""
         return list(self._entries.values())
 
     @property

@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from phoenix_channels.protocol.errors import EncodeError
-from phoenix_channels.protocol.messages import Payload
+from phoenix_channels.protocol.messages import EncodedBroadcast, Payload
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -33,7 +33,8 @@ def encode_term(value: object) -> Payload:
         return msgspec.Raw(_encoder.encode(value))
     except Exception as error:
         # Any: encoding runs code of the value (an unset field, a property, a time zone).
-        raise EncodeError(f"{type(value).__name__} cannot be encoded as JSON: {error}") from error
+        hint = "  (of a pydantic model send model_dump(mode='json'))" if hasattr(value, "model_dump") else ""
+        raise EncodeError(f"{type(value).__name__} cannot be encoded as JSON: {error}{hint}") from error
 
 
 def encode_payload(value: object) -> Payload:
@@ -56,3 +57,43 @@ def encode_payload(value: object) -> Payload:
 def decode_payload(payload: Payload) -> Any:
     """A fresh copy of the payload as plain Python: dict, list, str, int, float, bool, None, or bytes."""
     return _decoder.decode(payload) if isinstance(payload, msgspec.Raw) else payload
+
+
+def field_bytes(name: str, value: str) -> bytes:
+    """One text field of a binary message, at most 255 bytes of UTF-8 (P-040).
+
+    Raises:
+        EncodeError: it is longer, or has lone surrogates.
+    """
+    encoded = text_bytes(name, value)
+    if len(encoded) > 255:
+        raise EncodeError(f"{name} of a binary message is at most 255 bytes, this one has {len(encoded)} (P-040)")
+    return encoded
+
+
+def text_bytes(name: str, value: str) -> bytes:
+    """Text as UTF-8.
+
+    Raises:
+        EncodeError: it has lone surrogates.
+    """
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise EncodeError(f"{name} is text without lone surrogates: {error}") from error
+
+
+def encode_broadcast(topic: str, event: str, payload: object) -> EncodedBroadcast:
+    """Encode a broadcast at the call, whether anybody listens or not, so that errors surface there (P-075).
+
+    Raises:
+        TypeError: topic or event is no string.
+        EncodeError: the payload has no wire form.
+    """
+    if not (isinstance(topic, str) and isinstance(event, str)):
+        raise TypeError(f"topic and event of a broadcast are strings, not {topic!r} and {event!r}")
+    encoded = encode_payload(payload)
+    check = text_bytes if isinstance(encoded, msgspec.Raw) else field_bytes
+    check("topic", topic)
+    check("event", event)
+    return EncodedBroadcast(topic, event, encoded)

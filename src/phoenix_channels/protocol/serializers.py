@@ -8,6 +8,7 @@ import msgspec
 
 from phoenix_channels.protocol.errors import EncodeError, RemoteProtocolError
 from phoenix_channels.protocol.messages import PHX_REPLY, Frame, Message, Opcode, Payload, Ref, payload_size
+from phoenix_channels.protocol.payloads import field_bytes
 from phoenix_channels.protocol.versions import Versions
 
 INTERNAL_ERROR = 1011
@@ -114,12 +115,7 @@ def _pack(kind: int, data: bytes, **fields: Ref) -> Frame:
     for name, value in fields.items():
         # A null ref becomes zero length, other non-strings become their JSON text (P-039).
         text = value if isinstance(value, str) else "" if value is None else _encode_term(value).decode()
-        try:
-            encoded = text.encode()
-        except UnicodeEncodeError as error:
-            raise EncodeError(f"{name} is text without lone surrogates: {error}") from error
-        if len(encoded) > 255:
-            raise EncodeError(f"{name} of a binary message is at most 255 bytes, this one has {len(encoded)} (P-040)")
+        encoded = field_bytes(name, text)
         head.append(len(encoded))
         body += encoded
     return Frame(Opcode.BINARY, bytes(head + body + data))

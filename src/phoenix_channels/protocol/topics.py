@@ -27,6 +27,8 @@ class TopicPattern(Struct, frozen=True):
         """
         if not isinstance(pattern, str):
             raise TypeError(f"a topic pattern is a string such as 'room:lobby' or 'room:*', not {pattern!r}")
+        if any(mark in pattern for mark in "{}<>"):
+            raise ValueError(f"invalid topic pattern {pattern!r}: patterns have no named parts; write 'room:*'")
         prefix, star, rest = pattern.partition("*")
         if rest or not pattern:
             raise ValueError(

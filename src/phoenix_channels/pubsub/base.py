@@ -8,6 +8,10 @@ from collections.abc import Callable
 from phoenix_channels.protocol.messages import EncodedBroadcast
 
 
+class BroadcastQueueFull(Exception):
+    """Broadcasts come faster than an event loop, or a backplane, takes them; its subscribers do not get this one."""
+
+
 class PubSub(ABC):
     """Carries broadcasts between the nodes of a cluster.
 

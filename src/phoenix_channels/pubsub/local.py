@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TypeAlias, final
 
 from phoenix_channels.protocol.errors import EncodeError
@@ -32,7 +32,7 @@ class Subscription:
         receive: Receiver,
         *,
         fastlane: tuple[Serializer, Callable[[Frame], None]] | None = None,
-        intercepts: frozenset[str] = frozenset(),
+        intercepts: Container[str] = (),
         owner: object = None,
     ) -> None:
         self.topic = topic

@@ -38,8 +38,8 @@ class ChannelServer:
     """Runs one channel instance, from its join to its end."""
 
     __slots__ = (
-        "_context", "_crashed_early", "_driver", "_ending", "_entry", "_inbound", "_inbound_bytes", "_instance",
-        "_interested", "_leave_ref", "_mailbox", "_over", "_reason", "_reason_open", "_released",
+        "_context", "_crashed_early", "_driver", "_ending", "_entry", "_event", "_inbound", "_inbound_bytes",
+        "_instance", "_interested", "_leave_ref", "_mailbox", "_over", "_reason", "_reason_open", "_released",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, entry: Entry[ChannelSpec]) -> None:
@@ -62,6 +62,7 @@ class ChannelServer:
         self._over: anyio.Event | None = None
         self._released = False
         self._leave_ref: Ref = None
+        self._event: Any = None
         self._ending = False
         self._reason: object = None
         # The connection has ended, but what still runs may end the channel for a reason of its own.
@@ -188,6 +189,7 @@ class ChannelServer:
         self._inbound_bytes -= size
         self._driver.add_inbound(-1, -size)
         self._context.ref = ref
+        self._event = event
         handler = self._entry.target.table.incoming.get(event) if isinstance(event, str) else None
         result: Any
         try:
@@ -257,8 +259,7 @@ class ChannelServer:
             reply = result.reply if isinstance(result, Stop) else result
             if reply is not None:
                 if not isinstance(reply, Reply) or ref is NO_MESSAGE:
-                    legal = "None and Stop without a reply" if ref is NO_MESSAGE else "None, Reply and Stop"
-                    raise TypeError(f"a callback returned a {type(result).__name__}; legal here are {legal}")
+                    raise TypeError(self._illegal(result, ref))
                 self._context.reply(ref, reply.status, encode_term(reply.payload))
             graceful = isinstance(result, Stop) and result.graceful
         except Exception as error:
@@ -270,6 +271,15 @@ class ChannelServer:
             self._instance.tell_stop(result.reason)
             self._fail(result.reason)
 
+    def _illegal(self, result: object, ref: Ref) -> str:
+        name = self._instance.name
+        if ref is NO_MESSAGE:
+            return f"{name}: a callback returned a {type(result).__name__}; legal are None, and Stop without a reply"
+        return (
+            f"{name}: the handler of {self._event!r:.200} returned a {type(result).__name__}; to answer the push "
+            "return Reply.ok(...), Reply.error(...) or Reply(status, ...), else None, or Stop"
+        )
+
     # Endings
 
     def _close(self, reason: object) -> None:
@@ -280,12 +290,13 @@ class ChannelServer:
             self._driver.handle(waited)
 
     def _crash(self, error: BaseException) -> None:
-        self._instance.tell_crash("a callback", error)
         if self._context.joined:
             self._fail(error)
         else:
             # The join still runs: it will be refused.
             self._crashed_early = error
+        # Afterwards: what listens to the log may broadcast, and come back here.
+        self._instance.tell_crash("a callback", error)
 
     def _fail(self, reason: object) -> None:
         if self._may_end(reason):

@@ -71,7 +71,7 @@ class Context:
             entry.topic,
             self._receive_intercepted,
             fastlane=(driver.serializer, driver.sink.write),
-            intercepts=entry.target.intercepts,
+            intercepts=entry.target.table.intercepts,
             owner=self,
         )
         self.released = False
@@ -165,6 +165,9 @@ class Context:
         return self._spawn(send_later)
 
     def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        if not callable(function):
+            raise TypeError(f"start_soon takes a function and its arguments: start_soon(f, 1), not {function!r:.200}")
+
         async def run() -> None:
             try:
                 await function(*args)

@@ -174,13 +174,14 @@ class Driver:
     def overflow(self, dropped: int) -> None:
         """The client does not read; ``dropped`` frames that waited for it are lost."""
         self.hub.dropped_frames += dropped
+        # Before the log: what listens to it may broadcast, and come back here.
+        self.close(SLOW_CONSUMER, "closed")
         _logger.warning(
             "%s is too slow: closing it with %s, %s frames dropped",
             type(self.socket).__qualname__,
             SLOW_CONSUMER,
             dropped,
         )
-        self.close(SLOW_CONSUMER, "closed")
 
     async def finish(self) -> None:
         """The transport has nothing more to do for this connection: its last call, the connection is gone.
@@ -216,7 +217,7 @@ class Driver:
         """The deadline has passed: the client is silent (P-081), or its channels have got stuck."""
         if self.reading_paused:
             _logger.error(
-                "%s: its channels have taken no message for %s s, closing the connection with %s",
+                "%s: nothing of what waits has moved for %s s (channels or client), closing with %s",
                 type(self.socket).__qualname__,
                 self.limits.paused_seconds,
                 SLOW_CONSUMER,
@@ -246,7 +247,12 @@ class Driver:
             elif isinstance(event, RejoinWaiting):
                 self._servers[event.entry].hurry()
             elif isinstance(event, UnmatchedTopic):
-                _logger.warning("%s has no channel for the topic %.200r", type(self.socket).__qualname__, event.topic)
+                _logger.warning(
+                    "%s has no channel for the topic %.200r; its patterns are %s",
+                    type(self.socket).__qualname__,
+                    event.topic,
+                    ", ".join(map(repr, self.socket.channels)) or "none",
+                )
             else:
                 _logger.error(
                     "%s: no more than %s channels on one connection, refusing %.200r",

@@ -5,36 +5,12 @@ from __future__ import annotations
 import threading
 from typing import final
 
-from msgspec import Raw
-
-from phoenix_channels.protocol.errors import EncodeError
 from phoenix_channels.protocol.messages import EncodedBroadcast
-from phoenix_channels.protocol.payloads import encode_payload
-from phoenix_channels.pubsub.base import PubSub
+from phoenix_channels.protocol.payloads import encode_broadcast
+from phoenix_channels.pubsub.base import BroadcastQueueFull, PubSub
 from phoenix_channels.runtime.lane import Lane
-from phoenix_channels.runtime.limits import BroadcastQueueFull, Limits
+from phoenix_channels.runtime.limits import Limits
 from phoenix_channels.runtime.tasks import LoopEnded, current_loop
-
-
-def encode_broadcast(topic: str, event: str, payload: object) -> EncodedBroadcast:
-    """Encode a broadcast at the call, whether anybody listens or not, so that errors surface there (P-075).
-
-    Raises:
-        TypeError: topic or event is no string.
-        EncodeError: the payload has no wire form.
-    """
-    if not (isinstance(topic, str) and isinstance(event, str)):
-        raise TypeError(f"topic and event of a broadcast are strings, not {topic!r} and {event!r}")
-    encoded = encode_payload(payload)
-    try:
-        (topic + event).encode()
-    except UnicodeEncodeError as error:
-        raise EncodeError(f"topic and event are text without lone surrogates: {error}") from error
-    if not isinstance(encoded, Raw):
-        for name, value in (("topic", topic), ("event", event)):
-            if len(value.encode()) > 255:
-                raise EncodeError(f"{name} of a binary message is at most 255 bytes, not {len(value.encode())} (P-040)")
-    return EncodedBroadcast(topic, event, encoded)
 
 
 @final

@@ -52,11 +52,12 @@ class Instance:
         result = spec.table.join(self.channel, payload)
         if is_awaitable(result):
             result = await result
-        if isinstance(result, Reply | Stop | BaseException):
+        if isinstance(result, Reply | Stop | BaseException | bool):
             # Encoded it would be a fine join reply: a refusal that lets the client in.
+            what = str(result) if isinstance(result, bool) else f"a {type(result).__name__}"
             raise TypeError(
-                f"join returned a {type(result).__name__}; it returns the payload of the reply, and refuses by raising "
-                "JoinRefused"
+                f"join returned {what}; it returns the payload of the reply (None for none), and refuses by "
+                "raise JoinRefused(reason=...)"
             )
         self.joined = True
         return {} if result is None else result

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, final
 import anyio
 
 from phoenix_channels.protocol.messages import EncodedBroadcast
+from phoenix_channels.pubsub.base import BroadcastQueueFull
 from phoenix_channels.pubsub.local import Registry
-from phoenix_channels.runtime.limits import BroadcastQueueFull, Limits
+from phoenix_channels.runtime.limits import Limits
 from phoenix_channels.runtime.tasks import EventLoop, LoopEnded, Task
 
 if TYPE_CHECKING:

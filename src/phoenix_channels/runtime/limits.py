@@ -7,10 +7,6 @@ from typing import final
 from msgspec import Struct
 
 
-class BroadcastQueueFull(Exception):
-    """Broadcasts from other threads come faster than an event loop takes them; its subscribers do not get this one."""
-
-
 class MailboxFull(Exception):
     """A channel does not keep up with its messages; this one was not delivered."""
 
@@ -20,24 +16,24 @@ class Limits(Struct, frozen=True, kw_only=True):
     """The bounds of one endpoint; the defaults suit most servers."""
 
     outbox_bytes: int = 1024 * 1024
-    """Encoded frames that wait for one slow client, in bytes.  Beyond: the client is closed with 1013."""
+    """Encoded frames that wait for one slow client, in bytes.  Beyond it the client is closed with 1013."""
     outbox_high_water: int = 64 * 1024
     """Bytes that wait for one client at which the connection is not read any further, until they are fewer."""
     waiting_messages: int = 128
-    """Messages of one connection that wait for a join or a leave.  At it: the connection is not read any further."""
+    """Messages of one connection that wait for a join or a leave.  At it the connection is not read any further."""
     inbound_messages: int = 64
-    """Messages of one connection that wait in its channels.  At it: the connection is not read any further."""
+    """Messages of one connection that wait in its channels.  At it the connection is not read any further."""
     inbound_bytes: int = 4 * 1024 * 1024
-    """Payload bytes of one connection that wait, for a join or in its channels.  At it: it is not read any further."""
+    """Payload bytes of one connection that wait, for a join or in its channels.  At it it is not read any further."""
     mailbox_messages: int = 1024
     """All that waits in one channel: ``send`` beyond it raises, a broadcast to be handled beyond it crashes it."""
     subscription_messages: int = 1024
-    """Broadcasts that wait in one ``endpoint.subscribe``.  Beyond: dropped and counted."""
+    """Broadcasts that wait in one ``endpoint.subscribe``.  Beyond it dropped and counted."""
     broadcast_queue_bytes: int = 16 * 1024 * 1024
-    """Broadcasts from other threads that wait for one event loop.  Beyond: BroadcastQueueFull in the caller."""
+    """Broadcasts from other threads that wait for one event loop.  Beyond it BroadcastQueueFull in the caller."""
 
     paused_seconds: float = 60.0
-    """How long a connection may stay unread because its channels do not keep up.  Then: it is closed with 1013."""
+    """How long a connection may stay unread because its channels do not keep up.  Then it is closed with 1013."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

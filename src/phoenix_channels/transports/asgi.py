@@ -106,6 +106,8 @@ async def _respond(answer: Refusal, send: Send, prefix: str) -> None:
 
 async def _websocket(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
     mount = _match(endpoint, scope)
+    if mount is None:
+        endpoint.mounts.log_miss(scope["path"])
     result = NOT_FOUND if mount is None else await handshake(endpoint, mount, _request(scope))
     message = await receive()
     if message["type"] != "websocket.connect":

@@ -150,7 +150,11 @@ async def handshake(endpoint: Endpoint, mount: Mount, request: Request) -> Accep
         return Refusal.error(500, "Internal Server Error")
     tell(result="ok")
     if result is not None:
-        _logger.error("%s.connect returned %r; legal is None", mount.socket_class.__qualname__, result)
+        _logger.error(
+            "%s.connect returned %.200r; legal is None, and to refuse: raise ConnectRefused",
+            mount.socket_class.__qualname__,
+            result,
+        )
         return FORBIDDEN
     if socket_id is not None and not isinstance(socket_id, str):
         _logger.warning("%s.id returned %r; legal are a string and None", mount.socket_class.__qualname__, socket_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, final
 
@@ -10,6 +11,8 @@ from phoenix_channels.channel import ChannelSpec
 from phoenix_channels.handlers import DefinitionError, check_seconds
 from phoenix_channels.protocol.topics import Routes
 from phoenix_channels.socket import Socket
+
+_logger = logging.getLogger("phoenix_channels")
 
 
 class MountOptions(TypedDict, total=False):
@@ -38,8 +41,10 @@ class Mount:
     def __init__(self, path: str, socket_class: type[Socket], options: Mapping[str, Any]) -> None:
         if not isinstance(path, str) or not path.startswith("/"):
             raise DefinitionError(f"a socket is mounted at a path that begins with '/', not at {path!r}")
-        if not path.isascii() or any(mark in path for mark in "%:*?# "):
+        if not path.isascii() or any(mark in path for mark in "%:*?#{}<> "):
             raise DefinitionError(f"a mount path is plain ASCII segments, not {path!r}; it is compared as it is sent")
+        if segments(path)[-1:] == ("websocket",):
+            raise DefinitionError(f"a socket is mounted without the /websocket that clients add: {path[:-10]!r}")
         if not (isinstance(socket_class, type) and issubclass(socket_class, Socket)):
             raise DefinitionError(f"what is mounted at {path!r} is a subclass of Socket, not {socket_class!r}")
         try:
@@ -83,3 +88,12 @@ class Mounts:
     def match(self, path: Iterable[str]) -> Mount | None:
         """The mount whose WebSocket answers at these path segments."""
         return self._mounts.get(tuple(path))
+
+    def log_miss(self, path: str) -> None:
+        """Say where a client knocked in vain, and where it could have."""
+        mounted = ", ".join(repr(mount.path) for mount in self._mounts.values()) or "nothing"
+        _logger.warning(
+            "no socket answers at %.200r; mounted are %s, and phoenix.js adds /websocket to what it is given",
+            path,
+            mounted,
+        )

@@ -33,7 +33,7 @@ def origin_allowed(origin: str | None, *, host: str | None, request_host: str | 
         return True
     _logger.error(
         "refused a connection of a page from %.200r: its host is not %.200r.  If it is one of yours, serve it from "
-        "there, set Endpoint(host=...) to the public host, or allow every page by "
+        "there, connect to the host it comes from, set Endpoint(host=...) to the public host, or allow every page by "
         "endpoint.socket(..., check_origin=False)",
         origin,
         expected,

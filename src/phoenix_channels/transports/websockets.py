@@ -73,6 +73,7 @@ class WebSocketsTransport:
         )
         mount = self._endpoint.mounts.match(segments(path))
         if mount is None:
+            self._endpoint.mounts.log_miss(path)
             return _respond(connection, NOT_FOUND)
         if request.method != "GET":
             return _respond(connection, BAD_METHOD)

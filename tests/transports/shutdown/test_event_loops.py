@@ -49,7 +49,7 @@ def test_one_endpoint_on_one_event_loop_after_another(kind: str) -> None:
             endpoint.broadcast("room:a", "again", {})
             assert (await client.receive())[3] == "again"
 
-    for number in range(1, 4):
+    for number in (1, 2):
         anyio.run(main, backend=backend)
         assert len(journal.terminated) == number
         endpoint.broadcast("room:a", "between", {})

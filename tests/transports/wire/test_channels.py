@@ -6,10 +6,12 @@ import json
 
 import anyio
 import anyio.to_thread
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 
 from phoenix_channels import Endpoint
-from tests.transports.app import Journal, eventually
+from tests.transports.app import Journal, eventually, make_endpoint
 from tests.transports.clients import connect, connect_raw
+from tests.transports.servers import Serve
 
 
 async def test_join_push_reply_leave(port: int, journal: Journal) -> None:
@@ -151,3 +153,28 @@ async def test_fragments_and_pings(port: int) -> None:
         assert await client.receive_frame() == (10, b"between")
         opcode, data = await client.receive_frame()
         assert (opcode, json.loads(data)[4]["status"]) == (1, "ok")
+
+
+async def test_compression(serve: Serve, kind: str) -> None:
+    endpoint = make_endpoint(Journal())
+    options = {"ws_per_message_deflate": True} if kind.startswith("uvicorn") else {"compression": "deflate"}
+    async with (
+        serve(endpoint, **options) as port,
+        connect(port, compression="deflate") as one,
+        connect(port, compression="deflate") as two,
+        connect(port) as plain,
+    ):
+        assert [type(extension) for extension in one.connection.protocol.extensions] == [PerMessageDeflate]
+        assert plain.connection.protocol.extensions == []
+        for client in (one, two, plain):
+            await client.join("room:a")
+        for number in range(20):
+            payload = {"n": number, "text": "ä" * 1000 * number}
+            assert await one.call("room:a", "echo", payload) == payload
+            endpoint.broadcast("room:a", "text", payload)
+            endpoint.broadcast("room:a", "bytes", bytes([number]) * 1000)
+            for client in (one, two, plain):
+                assert await client.receive() == [None, None, "room:a", "text", payload]
+                assert (await client.receive())[-1000:] == bytes([number]) * 1000
+        await endpoint.drain()
+        assert [await client.close_code() for client in (one, two, plain)] == [1012] * 3

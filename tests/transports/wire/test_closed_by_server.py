@@ -89,7 +89,7 @@ async def test_disconnect_closes_every_connection_with_this_id_and_no_other(
 
 async def test_silence(serve: Serve) -> None:
     journal, endpoint = Journal(), Endpoint()
-    endpoint.socket("/socket", socket_class(journal), timeout=0.5)
+    endpoint.socket("/socket", socket_class(journal), timeout=0.3)
     async with serve(endpoint) as port, connect(port) as silent, connect(port) as lively:
         await silent.join("room:silent")
         with anyio.CancelScope() as until_closed:

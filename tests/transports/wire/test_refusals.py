@@ -102,6 +102,13 @@ async def test_a_request_that_is_no_upgrade(port: int, headers: dict[str, Any], 
     assert response.body.count(b"\n") <= 1
 
 
+async def test_a_request_without_a_host(port: int, kind: str) -> None:
+    response = await ask(port, f"{WEBSOCKET}?vsn=2.0.0", host=None)
+    # uvicorn's parser of HTTP does not let it through to the application.
+    body = b"Invalid HTTP request received." if kind.startswith("uvicorn") else b"'host' header is absent"
+    assert (response.status, response.body) == (400, body)
+
+
 async def test_connect_says_no_before_anybody_looks_at_the_upgrade(port: int, journal: Journal) -> None:
     for query in ("vsn=9.0.0", "connect=refuse"):
         response = await ask(port, f"{WEBSOCKET}?{query}", connection=None)

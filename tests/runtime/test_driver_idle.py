@@ -1,0 +1,113 @@
+"""The idle timeout: silence closes a connection, and only silence (P-081)."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from phoenix_channels import Channel, Limits, Reply, incoming
+from tests.support import frames
+from tests.support.apps import serve
+from tests.support.loops import on_virtual_time
+
+
+class EchoChannel(Channel):
+    """Answers at once, or when it is allowed to."""
+
+    release: anyio.Event
+
+    @incoming
+    async def slow(self, payload: Any) -> Reply:
+        await self.release.wait()
+        return Reply.ok(payload)
+
+    @incoming
+    def plain(self, payload: Any) -> Reply:
+        return Reply.ok(payload)
+
+
+def echo_channel() -> type[EchoChannel]:
+    class RoomChannel(EchoChannel):
+        release = anyio.Event()
+
+    return RoomChannel
+
+
+async def test_silence_beyond_the_timeout_closes() -> None:
+    """P-081; what goes out does not count."""
+    room = echo_channel()
+    async with serve(room, timeout=0.05) as (endpoint, server):
+        client = await server.joined("room:a")
+        with anyio.move_on_after(0.5):
+            while not client.outgoing:
+                endpoint.broadcast("room:a", "event", {})
+                await client.receive()
+                await anyio.sleep(0.01)
+        assert await client.receive_close() == 1002
+        await client.wait_ended()
+
+
+@on_virtual_time()
+@pytest.mark.parametrize(
+    "frame",
+    [
+        [None, "h", "phoenix", "heartbeat", {}],
+        ["1", "2", "room:a", "plain", {}],
+        ["stale", "2", "room:a", "plain", {}],
+        frames.binary_push("1", "2", "room:a", "plain", b""),
+    ],
+)
+async def test_every_message_counts_from_anew(frame: object) -> None:
+    async with serve(echo_channel(), timeout=60.0) as (_, server):
+        client, silent = await server.joined("room:a"), await server.joined("room:a")
+        await anyio.sleep(40)
+        client.send_nowait(frame)
+        await anyio.sleep(40)
+        assert await silent.receive_close() == 1002
+        await silent.wait_ended()
+        client.send_nowait(frame)
+        await anyio.sleep(59)
+        assert not client.ended.is_set()
+        await anyio.sleep(2)
+        await client.wait_ended()
+
+
+@on_virtual_time()
+async def test_the_timeout_stands_still_while_reading_does() -> None:
+    room = echo_channel()
+    async with serve(room, timeout=20.0, limits=Limits(inbound_messages=2)) as (_, server):
+        client = await server.joined("room:a")
+        replies = send_many(client, "slow", 6)
+        await anyio.sleep(50)
+        assert not client.ended.is_set()
+        room.release.set()
+        assert await client.receive_many(6) == replies
+        await anyio.sleep(19)
+        await client.heartbeat()
+        await anyio.sleep(19)
+        await client.heartbeat()
+        await anyio.sleep(21)
+        assert await client.receive_close() == 1002
+
+
+@on_virtual_time()
+async def test_each_mount_has_a_timeout_of_its_own() -> None:
+    room = echo_channel()
+    async with serve(room, timeout=60.0) as (endpoint, server):
+        socket_class = endpoint.mounts.match(("socket", "websocket")).socket_class  # type: ignore[union-attr]
+        endpoint.socket("/hasty", socket_class, timeout=10.0)
+        endpoint.socket("/patient", socket_class, timeout=None)
+        default = await server.connect()
+        hasty = await server.connect("/hasty/websocket")
+        patient = await server.connect("/patient/websocket")
+        await anyio.sleep(11)
+        assert await hasty.receive_close() == 1002
+        assert not default.ended.is_set()
+        await anyio.sleep(50)
+        assert await default.receive_close() == 1002
+        await anyio.sleep(10_000)
+        await patient.heartbeat()
+        # The watch ended with the last connection that it had to watch, and begins again with the next.
+        again = await server.connect("/hasty/websocket")
+        await anyio.sleep(11)
+        assert await again.receive_close() == 1002

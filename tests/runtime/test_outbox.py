@@ -1,0 +1,204 @@
+"""Frames for clients that do not read, or are gone (architecture: backpressure)."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from phoenix_channels import Channel, Limits, Reply, incoming
+from phoenix_channels.transports.handshake import CLOSE_TIMEOUT
+from tests.support import frames
+from tests.support.apps import serve
+from tests.support.loops import Journal, on_virtual_time, settle
+
+LIMITS = Limits(outbox_bytes=1000)
+PADDING = {"padding": 80 * "x"}
+
+
+class FloodChannel(Channel):
+    journal: Journal
+
+    @incoming
+    def flood(self, payload: Any) -> None:
+        for _ in range(payload["count"]):
+            self.push("flood", PADDING)
+
+    async def terminate(self, reason: object) -> None:
+        self.journal.add(reason)
+
+
+def flood_channel() -> type[FloodChannel]:
+    class RoomChannel(FloodChannel):
+        journal = Journal()
+
+    return RoomChannel
+
+
+async def test_a_client_that_takes_no_frames_is_closed_with_1013(caplog: pytest.LogCaptureFixture) -> None:
+    room = flood_channel()
+    async with serve(room, limits=LIMITS) as (endpoint, server):
+        client, other = await server.joined("room:a"), await server.joined("room:a")
+        client.stop_reading()
+        for n in range(100):
+            endpoint.broadcast("room:a", "flood", {"n": n, **PADDING})
+            # The other one gets everything, at once.
+            assert await other.receive() == frames.broadcast("room:a", "flood", {"n": n, **PADDING})
+        await settle()
+        assert endpoint.statistics().connections == 1
+        assert endpoint.statistics().channels == 1
+        assert room.journal.entries == [("shutdown", "closed")]
+        dropped = endpoint.statistics().dropped_frames
+        assert 1 < dropped < 20
+        # What was on its way arrives, then the close, on which phoenix.js comes back.
+        client.go_on_reading()
+        assert await client.receive() == frames.broadcast("room:a", "flood", {"n": 0, **PADDING})
+        assert await client.receive_close() == 1013
+        await client.wait_ended()
+        await other.heartbeat()
+        assert endpoint.statistics().dropped_frames == dropped
+    assert "too slow" in caplog.text
+
+
+async def test_a_slow_client_within_the_bound_loses_nothing() -> None:
+    room = flood_channel()
+    async with serve(room, limits=Limits(outbox_bytes=100_000)) as (endpoint, server):
+        client = await server.joined("room:a")
+        client.stop_reading()
+        for n in range(100):
+            endpoint.broadcast("room:a", "n", {"n": n})
+        await settle()
+        assert len(client.outgoing) == 0
+        client.go_on_reading()
+        assert await client.receive_many(100) == [frames.broadcast("room:a", "n", {"n": n}) for n in range(100)]
+        # The bound is about what waits, not about what has ever been sent.
+        for _ in range(20):
+            endpoint.broadcast("room:a", "big", {"padding": 60_000 * "x"})
+            assert await client.receive() == frames.broadcast("room:a", "big", {"padding": 60_000 * "x"})
+        assert endpoint.statistics().dropped_frames == 0
+
+
+async def test_a_frame_larger_than_the_bound_reaches_a_client_that_reads() -> None:
+    async with serve(flood_channel(), limits=LIMITS) as (endpoint, server):
+        client = await server.joined("room:a")
+        for _ in range(3):
+            endpoint.broadcast("room:a", "big", {"padding": 5000 * "x"})
+            assert await client.receive() == frames.broadcast("room:a", "big", {"padding": 5000 * "x"})
+        endpoint.broadcast("room:a", "big", {"padding": 5000 * "x"})
+        endpoint.broadcast("room:a", "small", {})
+        assert await client.receive_close() == 1013
+
+
+async def test_its_own_pushes_close_a_client_too() -> None:
+    room = flood_channel()
+    async with serve(room, limits=LIMITS) as (endpoint, server):
+        client = await server.joined("room:a")
+        client.send_nowait(["1", "2", "room:a", "flood", {"count": 1000}])
+        assert await client.receive_close() == 1013
+        await client.wait_ended()
+        assert room.journal.entries == [("shutdown", "closed")]
+        assert endpoint.statistics().dropped_frames > 1
+
+
+async def test_a_client_that_only_asks_is_read_no_further_than_it_reads() -> None:
+    """Whoever does not take its answers gets no more of them: nothing is lost, and nobody is closed."""
+
+    class EchoChannel(Channel):
+        @incoming
+        def echo(self, payload: Any) -> Reply:
+            return Reply.ok(payload)
+
+    async with serve(EchoChannel, limits=Limits(outbox_bytes=10_000, outbox_high_water=1000)) as (endpoint, server):
+        client, other = await server.joined("room:a"), await server.joined("room:a")
+        client.stop_reading()
+        for n in range(100):
+            client.send_nowait(["1", str(n), "room:a", "echo", {"n": n, **PADDING}])
+        await settle()
+        assert 80 < client.unread < 100
+        await other.heartbeat()
+        # What others say reaches it all the same, up to the bound.
+        endpoint.broadcast("room:a", "event", {})
+        assert await other.receive() == frames.broadcast("room:a", "event")
+        client.go_on_reading()
+        received = await client.receive_many(101)
+        received.remove(frames.broadcast("room:a", "event"))
+        assert received == [frames.reply("1", str(n), "room:a", {"n": n, **PADDING}) for n in range(100)]
+        assert client.unread == 0
+        assert endpoint.statistics().dropped_frames == 0
+        await client.heartbeat()
+
+
+async def test_what_was_written_before_a_close_is_sent_before_it() -> None:
+    async with serve(flood_channel(), socket_id="user:1") as (endpoint, server):
+        client = await server.joined("room:a")
+        for n in range(10):
+            endpoint.broadcast("room:a", "n", {"n": n})
+        await endpoint.disconnect("user:1")
+        endpoint.broadcast("room:a", "after the close", {})
+        assert await client.receive_many(10) == [frames.broadcast("room:a", "n", {"n": n}) for n in range(10)]
+        assert await client.receive_close() == 1001
+
+
+async def test_a_send_that_fails_ends_the_connection() -> None:
+    """The client has gone, and the server says so in its own way."""
+    room = flood_channel()
+    async with serve(room) as (endpoint, server):
+        client = await server.joined("room:a")
+        client.stop_reading()
+        endpoint.broadcast("room:a", "one", {})
+        endpoint.broadcast("room:a", "two", {})
+        await settle()
+        client.vanish()
+        await room.journal.wait_for(("shutdown", "closed"))
+        assert endpoint.statistics().connections == 0
+        endpoint.broadcast("room:a", "three", {})
+
+
+async def test_a_close_that_fails_ends_the_connection() -> None:
+    room = flood_channel()
+    async with serve(room, socket_id="user:1") as (endpoint, server):
+        client = await server.joined("room:a")
+        client.stop_reading()
+        await endpoint.disconnect("user:1")
+        await settle()
+        client.vanish()
+        await room.journal.wait_for(("shutdown", "disconnected"))
+        await client.receive_nothing()
+
+
+@on_virtual_time()
+async def test_a_client_that_takes_nothing_any_more_is_given_up() -> None:
+    """Neither its frames nor its close go anywhere: after a while the application returns all the same."""
+    room = flood_channel()
+    async with serve(room, limits=LIMITS) as (endpoint, server):
+        client = await server.joined("room:a")
+        client.stop_reading()
+        client.send_nowait(["1", "2", "room:a", "flood", {"count": 100}])
+        await anyio.sleep(CLOSE_TIMEOUT - 1)
+        assert not client.ended.is_set()
+        assert endpoint.statistics().channels == 0
+        await anyio.sleep(2)
+        assert client.ended.is_set()
+
+
+@on_virtual_time()
+async def test_a_client_that_does_not_answer_the_close_is_given_up() -> None:
+    async with serve(flood_channel(), socket_id="user:1") as (endpoint, server):
+        client = await server.connect(answers_close=False)
+        await endpoint.disconnect("user:1")
+        assert await client.receive_close() == 1001
+        client.send_nowait("this is read, and means nothing any more")
+        await anyio.sleep(CLOSE_TIMEOUT - 1)
+        assert not client.ended.is_set()
+        await anyio.sleep(2)
+        assert client.ended.is_set()
+
+
+async def test_a_frame_that_comes_while_the_writer_is_about_to_end() -> None:
+    """Many turns of writing and pausing: the order stays, and nothing waits for a writer that is not there."""
+    async with serve(flood_channel()) as (endpoint, server):
+        client = await server.joined("room:a")
+        for n in range(200):
+            endpoint.broadcast("room:a", "n", {"n": n})
+            for _ in range(n % 5):
+                await anyio.lowlevel.checkpoint()
+        assert await client.receive_many(200) == [frames.broadcast("room:a", "n", {"n": n}) for n in range(200)]
