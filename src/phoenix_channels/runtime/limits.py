@@ -16,7 +16,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     """The bounds of one endpoint; the defaults suit most servers."""
 
     outbox_bytes: int = 1024 * 1024
-    """Encoded frames that wait for one slow client, in bytes.  Beyond it the client is closed with 1013."""
+    """Encoded frames that wait for one client, in bytes.  Beyond it the client is closed with 1013.
+
+    It is also the most that one callback can send at once where sends are awaited: nothing is written before it yields.
+    """
     outbox_high_water: int = 64 * 1024
     """Bytes that wait for one client at which the connection is not read any further, until they are fewer."""
     waiting_messages: int = 128

@@ -44,7 +44,9 @@ class Mount:
         if not path.isascii() or any(mark in path for mark in "%:*?#{}<> "):
             raise DefinitionError(f"a mount path is plain ASCII segments, not {path!r}; it is compared as it is sent")
         if segments(path)[-1:] == ("websocket",):
-            raise DefinitionError(f"a socket is mounted without the /websocket that clients add: {path[:-10]!r}")
+            raise DefinitionError(
+                f"a socket is mounted without the /websocket that clients add: {path.rstrip('/')[:-10] or '/'!r}"
+            )
         if not (isinstance(socket_class, type) and issubclass(socket_class, Socket)):
             raise DefinitionError(f"what is mounted at {path!r} is a subclass of Socket, not {socket_class!r}")
         try:
