@@ -320,3 +320,11 @@ async def test_a_mount_below_another_application() -> None:
         with pytest.raises(Refused):
             await server.connect("/outersocket/websocket", root_path="/outer")
         await settle()
+
+
+@pytest.mark.parametrize(
+    ("option", "text"), [("limits", "limits is a Limits"), ("pubsub", "pubsub is a PubSub adapter")]
+)
+def test_what_is_no_such_thing_is_refused(option: str, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        Endpoint(**{option: {"outbox_bytes": 3}})  # type: ignore[arg-type]

@@ -378,3 +378,25 @@ async def test_what_cannot_be_refused_crashes_a_channel_that_does_not_keep_up(so
         assert await client.receive() == frames.crashed("1", "room:a")
         await client.receive_nothing()
     assert journal.entries == ["busy", MailboxFull]
+
+
+async def test_start_soon_takes_the_function_and_not_its_coroutine() -> None:
+    journal = Journal()
+
+    class RoomChannel(Channel):
+        async def work(self) -> None: ...
+
+        async def after_join(self) -> None:
+            work = self.work()
+            try:
+                self.start_soon(work)  # type: ignore[arg-type]
+            except TypeError as error:
+                journal.add(str(error))
+            await work
+
+    async with serve(RoomChannel) as (_, server):
+        await server.joined("room:a")
+        await settle()
+    assert [text.partition(", not")[0] for text in journal.entries] == [
+        "start_soon takes a function and its arguments: start_soon(f, 1)"
+    ]

@@ -113,3 +113,14 @@ async def test_each_mount_has_a_timeout_of_its_own() -> None:
         again = await server.connect("/hasty/websocket")
         await anyio.sleep(11)
         assert await again.receive_close() == 1002
+
+
+@on_virtual_time()
+async def test_silence_is_watched_again_after_the_last_connection_has_gone() -> None:
+    async with serve(echo_channel(), timeout=10.0) as (_, server):
+        for _ in range(2):
+            client = await server.joined("room:a")
+            await anyio.sleep(11)
+            assert await client.receive_close() == 1002
+            await client.wait_ended()
+            await settle()
