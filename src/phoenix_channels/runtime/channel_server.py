@@ -180,7 +180,7 @@ class ChannelServer:
         except EncodeError as error:
             # P-054: an answer to a join that cannot be encoded is the failure of the connection, not of the channel.
             self._instance.tell_crash("the reply of join", error)
-            self._driver.close(1011, "closed")
+            self._driver.close(1011)
             return None
 
     def _handle_in(self, event: Any, payload: Payload, ref: Ref) -> Awaitable[None] | None:

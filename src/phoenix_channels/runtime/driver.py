@@ -119,8 +119,8 @@ class Driver:
         try:
             events = self._connection.receive(data, opcode)
         except RemoteProtocolError as error:
-            _logger.warning("%s sent a malformed message, closing: %s", type(self.socket).__qualname__, error.reason)
-            self.close(error.close_code, "closed")
+            _logger.warning("%s sent a malformed message, closing: %s", self._name, error.reason)
+            self.close(error.close_code)
             return
         self._flush()
         self.handle(events)
@@ -146,7 +146,7 @@ class Driver:
             self._readable = anyio.Event()
             await self._readable.wait()
 
-    def close(self, code: int | None, why: str) -> None:
+    def close(self, code: int | None, why: str = "closed") -> None:
         """End the connection: close it with this code, or None when it is gone already.
 
         Every channel ends with the reason ``("shutdown", why)`` and without a frame (P-068).
@@ -175,10 +175,10 @@ class Driver:
         """The client does not read; ``dropped`` frames that waited for it are lost."""
         self.hub.dropped_frames += dropped
         # Before the log: what listens to it may broadcast, and come back here.
-        self.close(SLOW_CONSUMER, "closed")
+        self.close(SLOW_CONSUMER)
         _logger.warning(
             "%s is too slow: closing it with %s, %s frames dropped",
-            type(self.socket).__qualname__,
+            self._name,
             SLOW_CONSUMER,
             dropped,
         )
@@ -188,7 +188,7 @@ class Driver:
 
         Returns when the last channel has ended, so that a server that waits for its own task waits for them too.
         """
-        self.close(None, "closed")
+        self.close(None)
         try:
             await self._channels_ended.wait()
         finally:
@@ -218,13 +218,13 @@ class Driver:
         if self.reading_paused:
             _logger.error(
                 "%s: nothing of what waits has moved for %s s (channels or client), closing with %s",
-                type(self.socket).__qualname__,
+                self._name,
                 self.limits.paused_seconds,
                 SLOW_CONSUMER,
             )
-            self.close(SLOW_CONSUMER, "closed")
+            self.close(SLOW_CONSUMER)
         else:
-            self.close(1002, "closed")
+            self.close(1002)
 
     # What the channels call
 
@@ -249,27 +249,25 @@ class Driver:
             elif isinstance(event, UnmatchedTopic):
                 _logger.warning(
                     "%s has no channel for the topic %.200r; its patterns are %s",
-                    type(self.socket).__qualname__,
+                    self._name,
                     event.topic,
                     ", ".join(map(repr, self.socket.channels)) or "none",
                 )
             else:
                 _logger.error(
                     "%s: no more than %s channels on one connection, refusing %.200r",
-                    type(self.socket).__qualname__,
+                    self._name,
                     event.limit,
                     event.topic,
                 )
 
     def accept_join(self, entry: Entry[ChannelSpec], response: Payload) -> list[Event[ChannelSpec]]:
         """Send the join's reply; the events that waited for it.  Closes the connection when it cannot (P-054)."""
-        if self.closed:
-            return []
         try:
             events = self._connection.accept_join(entry, response)
         except EncodeError as error:
             _logger.warning("the reply of a join on %.200r cannot be sent, closing: %s", entry.topic, error)
-            self.close(1011, "closed")
+            self.close(1011)
             return []
         self._flush()
         return events
@@ -279,7 +277,7 @@ class Driver:
             events = self._connection.refuse_join(entry, response)
         except EncodeError as error:
             _logger.warning("the refusal of a join on %.200r cannot be sent, closing: %s", entry.topic, error)
-            self.close(1011, "closed")
+            self.close(1011)
             return
         self._flush()
         self.handle(events)
@@ -327,6 +325,10 @@ class Driver:
         return self.lane.loop.spawn(function, *args, on_done=on_done, context=self.context.copy())
 
     # Help
+
+    @property
+    def _name(self) -> str:
+        return type(self.socket).__qualname__
 
     def _join(self, entry: Entry[ChannelSpec], payload: Payload) -> None:
         old = self._latest.get(entry.topic)

@@ -81,7 +81,7 @@ class Outbox:
         except Exception:
             # Servers say in ways of their own that the client has gone; that it has is all that matters.
             self.abandon()
-            self._driver.close(None, "closed")
+            self._driver.close(None)
 
     def _written(self) -> None:
         self._task = None

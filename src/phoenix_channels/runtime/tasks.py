@@ -140,23 +140,33 @@ class _AsyncioTask:
             await asyncio.wait([self._task])
 
 
-class AsyncioLoop:
+class _Loop:
+    """What both loops know: the thread they live in, and how to ask for the current one."""
+
+    def __init__(self, token: object, current: Callable[[], object]) -> None:
+        self._thread = threading.get_ident()
+        self._self = token
+        self._current = current
+
+    @property
+    def running(self) -> bool:
+        # The thread first: off the loop, asking for the current one costs an exception.
+        if threading.get_ident() != self._thread:
+            return False
+        try:
+            return self._current() is self._self
+        except RuntimeError:
+            return False
+
+
+class AsyncioLoop(_Loop):
     """asyncio: plain tasks, held by strong references as its documentation demands."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        super().__init__(self._loop, asyncio.get_running_loop)
         self.now = self._loop.time
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def running(self) -> bool:
-        if threading.get_ident() != self._thread:
-            return False
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
 
     @property
     def alive(self) -> bool:
@@ -214,7 +224,7 @@ class _TrioTask:
         await self._done.wait()
 
 
-class TrioLoop:
+class TrioLoop(_Loop):
     """trio: system tasks, each in a cancel scope of its own."""
 
     def __init__(self) -> None:
@@ -222,17 +232,8 @@ class TrioLoop:
 
         self._lowlevel = trio.lowlevel
         self._token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
-        self._thread = threading.get_ident()
+        super().__init__(self._token, trio.lowlevel.current_trio_token)
         self.now = trio.current_time
-
-    @property
-    def running(self) -> bool:
-        if threading.get_ident() != self._thread:
-            return False
-        try:
-            return self._lowlevel.current_trio_token() is self._token
-        except RuntimeError:
-            return False
 
     @property
     def alive(self) -> bool:

@@ -121,7 +121,7 @@ async def _pause(driver: Driver, connection: AnyConnection) -> None:
 
     async def watch() -> None:
         await connection.wait_closed()
-        driver.close(None, "closed")
+        driver.close(None)
 
     async with anyio.create_task_group() as group:
         group.start_soon(watch)
