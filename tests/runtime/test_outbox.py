@@ -1,15 +1,17 @@
 """Frames for clients that do not read, or are gone (architecture: backpressure)."""
 
+import threading
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from phoenix_channels import Channel, Limits, Reply, incoming
 from phoenix_channels.transports.handshake import CLOSE_TIMEOUT
 from tests.support import frames
 from tests.support.apps import serve
-from tests.support.loops import Journal, on_virtual_time, settle
+from tests.support.loops import DEADLINE, Journal, on_virtual_time, settle
 
 LIMITS = Limits(outbox_bytes=1000)
 PADDING = {"padding": 80 * "x"}
@@ -57,6 +59,36 @@ async def test_a_client_that_takes_no_frames_is_closed_with_1013(caplog: pytest.
         await other.heartbeat()
         assert endpoint.statistics().dropped_frames == dropped
     assert "too slow" in caplog.text
+
+
+async def test_a_thread_that_floods_a_client_that_takes_nothing_costs_nobody_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its broadcasts run in a callback of the loop, where no task is: closing the slow one has to work there."""
+    room = flood_channel()
+    async with serve(room, limits=LIMITS) as (endpoint, server):
+        slow, other = await server.joined("room:a"), await server.joined("room:a")
+        slow.stop_reading()
+
+        def flood() -> None:
+            for n in range(100):
+                endpoint.broadcast("room:a", "n", {"n": n, **PADDING})
+                arrived.acquire(timeout=DEADLINE)
+
+        arrived = threading.Semaphore(0)
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, flood)
+            for n in range(100):
+                assert await other.receive() == frames.broadcast("room:a", "n", {"n": n, **PADDING})
+                arrived.release()
+        await settle()
+        assert endpoint.statistics().connections == 1
+        assert room.journal.entries == [("shutdown", "closed")]
+        slow.go_on_reading()
+        await slow.receive()
+        assert await slow.receive_close() == 1013
+        await slow.wait_ended()
+    assert "failed" not in caplog.text
 
 
 async def test_a_slow_client_within_the_bound_loses_nothing() -> None:
