@@ -48,13 +48,15 @@ check: $(BIN)/.dev | node
 	$(BIN)/lint-imports
 
 conformance: $(BIN)/.dev
-	$(BIN)/python tests/conformance/run.py --all $(ARGS)
+	$(BIN)/python tests/conformance/run.py $(ARGS)
 
 bench: $(BIN)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# Hypothesis marks its tests itself. They take as long as they take: no timeout.
-fuzz: $(BIN)/.dev
+# A million inputs for every decoder; then the property tests, which Hypothesis marks itself. They take as long as they
+# take: no timeout.
+fuzz: $(BIN)/.fuzz
+	$(BIN)/python tests/fuzz/run.py --inputs 1000000
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m hypothesis -o faulthandler_timeout=0 $(ARGS)
 
 docs: $(BIN)/.dev
@@ -75,7 +77,11 @@ $(BIN)/.demo: pyproject.toml | python
 	@touch $@
 
 $(BIN)/.dev: $(BIN)/.demo
-	$(BIN)/python -m pip install --quiet --editable ".[server]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[server,cli]" --group dev
+	@touch $@
+
+$(BIN)/.fuzz: $(BIN)/.dev
+	$(BIN)/python -m pip install --quiet --group fuzz
 	@touch $@
 
 %/node_modules/.installed: %/package-lock.json %/package.json | node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,8 @@ from typing import Any, TypeVar
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from msgspec import Raw
+from msgspec import Raw, Struct
+from msgspec.structs import fields as struct_fields
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -19,18 +21,28 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 import phoenix_channels
-from phoenix_channels import Channel, Limits, Socket
+from phoenix_channels import (
+    Channel,
+    Drainer,
+    Limits,
+    LongPollOptions,
+    RawSocket,
+    SessionOptions,
+    Socket,
+    WebSocketOptions,
+)
 from phoenix_channels.protocol import _states as states
-from phoenix_channels.protocol import events, params
-from phoenix_channels.transports.mounts import MountOptions
+from phoenix_channels.protocol import events
+from phoenix_channels.transports.options import MountOptions
 
 # The alias Payload is a string, which the signatures of events evaluate in their own module.
 vars(events).setdefault("Raw", Raw)
 
-ALLOWED = Path(__file__).parents[1] / "tests/conformance/allowed.toml"
+CONFORMANCE = Path(__file__).parents[1] / "tests/conformance"
 
-# Requirements of the protocol's specification, as docstrings and the comparison name them; pages say it in words.
-_REQUIREMENTS = re.compile(r" ?\((?:as )?P-\d+(?:(?:, | to | and )P-\d+)*\)")
+# Requirements of the protocol's specification and rows of the feature list, as docstrings and the comparison name them;
+# pages say it in words.
+_REQUIREMENTS = re.compile(r" ?\((?:as )?(?:P-|[ABC])\d+(?:(?:, | to | and )(?:P-|[ABC])\d+)*\)")
 
 
 def plain(text: str) -> str:
@@ -39,9 +51,15 @@ def plain(text: str) -> str:
 
 
 def attribute_docs(cls: type) -> dict[str, str]:
-    """The docstrings below the attributes of a class, by attribute."""
-    found = ModuleAnalyzer.for_module(cls.__module__).find_attr_docs()
-    return {name: plain(" ".join(lines)) for (owner, name), lines in found.items() if owner == cls.__qualname__}
+    """The docstrings below the attributes of a class and its bases, by attribute."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__.startswith("phoenix_channels."):
+            found = ModuleAnalyzer.for_module(base.__module__).find_attr_docs()
+            docs |= {
+                name: plain(" ".join(lines)) for (owner, name), lines in found.items() if owner == base.__qualname__
+            }
+    return docs
 
 
 class Markdown(SphinxDirective):
@@ -103,35 +121,59 @@ class StateTable(Markdown):
         yield from table(("state", "meaning"), ((f"**{s.name}**", plain(meanings[s.name])) for s in states.State))
 
 
-class LimitsTable(Markdown):
-    """The fields of Limits."""
+class OptionsTable(Markdown):
+    """The options of a class: what each means, and its default.  The argument is the public name of the class."""
+
+    required_arguments = 1
 
     def lines(self) -> Iterable[str]:
-        docs, defaults = attribute_docs(Limits), Limits()
-        yield from table(
-            ("`Limits(...)`", "default", "what it bounds, and what happens there"),
-            ((f"`{name}`", f"{getattr(defaults, name):,}", docs[name]) for name in Limits.__struct_fields__),
+        name = self.arguments[0]
+        options = _OPTIONS[name]
+        docs = attribute_docs(options)
+        # A TypedDict has no defaults: its docstrings say them.
+        has_defaults = issubclass(options, Struct)
+        rows = (
+            (f"`{option}`", *([default] if has_defaults else []), docs[option]) for option, default in self.of(options)
         )
+        yield from table((f"`{name}(...)`", *(["default"] if has_defaults else []), "meaning"), rows)
+
+    @staticmethod
+    def of(options: type) -> Iterator[tuple[str, str]]:
+        if not issubclass(options, Struct):
+            yield from ((name, "") for name in options.__annotations__)
+            return
+        fields = {field.name: field for field in struct_fields(options)}
+        for name in options.__struct_fields__:
+            yield name, "required" if fields[name].required else shown(name, fields[name].default)
+
+
+_OPTIONS: dict[str, type] = {
+    cls.__name__: cls for cls in (Drainer, Limits, LongPollOptions, MountOptions, SessionOptions, WebSocketOptions)
+}
+
+
+def shown(name: str, default: object) -> str:
+    """A default as its reader would write it."""
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        return f"`{logging.getLevelName(default)}`" if name == "log" else f"{default:,.10g}"
+    return "" if callable(default) else f"`{default!r}`"
 
 
 class TimesTable(Markdown):
-    """The bounds that are attributes of classes and options of mounts."""
+    """The bounds that are attributes of classes."""
 
     def lines(self) -> Iterable[str]:
         yield from table(
-            ("where", "default", "what it bounds, and what happens there"),
+            ("attribute", "default", "what it bounds, and what happens there"),
             (
-                *(
-                    (f"`{cls.__name__}.{name}`", f"{getattr(cls, name):,}", attribute_docs(cls)[name])
-                    for cls, name in (
-                        (Socket, "max_channels"),
-                        (Socket, "connect_timeout"),
-                        (Channel, "join_timeout"),
-                        (Channel, "shutdown"),
-                    )
-                ),
-                ("`endpoint.socket(timeout=...)`", "60", attribute_docs(MountOptions)["timeout"]),
-                ("the query string", f"{params.MAX_QUERY_BYTES:,}", "Bytes.  Beyond: HTTP 414."),
+                (f"`{cls.__name__}.{name}`", f"{getattr(cls, name):,}", attribute_docs(cls)[name])
+                for cls, name in (
+                    (Socket, "max_channels"),
+                    (Socket, "connect_timeout"),
+                    (Channel, "join_timeout"),
+                    (Channel, "shutdown"),
+                    (RawSocket, "shutdown"),
+                )
             ),
         )
 
@@ -151,12 +193,54 @@ class Scenarios(Markdown):
 
     @staticmethod
     def rows(prefix: str) -> Iterator[tuple[str, str, str]]:
-        allowed: dict[str, dict[str, str]] = tomllib.loads(ALLOWED.read_text(encoding="utf-8"))
+        allowed: dict[str, dict[str, str]] = tomllib.loads((CONFORMANCE / "allowed.toml").read_text(encoding="utf-8"))
         for server, scenarios in allowed.items():
             for scenario, reason in scenarios.items():
                 if reason.startswith(prefix):
-                    where = "both" if server == "all" else server
+                    where = {"all": "every server", "asgi": "every ASGI server"}.get(server, server)
                     yield where, f"`{scenario}`", plain(reason.removeprefix(prefix).lstrip(": "))
+
+
+class ServerLimits(Scenarios):
+    """What one server makes impossible; the argument is its name."""
+
+    def lines(self) -> Iterable[str]:
+        rows = [row[1:] for row in self.rows("server limit") if row[0] == self.arguments[0]]
+        yield from table(("scenario", "what differs"), rows)
+
+
+class ServerTable(Markdown):
+    """What the comparison has found out about each server, and about Phoenix by the same scenarios."""
+
+    def lines(self) -> Iterable[str]:
+        found: dict[str, dict[str, str]] = results()["capabilities"]
+        yield from table(
+            ("", *(f"**{server}**" if server == "Phoenix" else server for server in found)),
+            ((name, *(row[name] for row in found.values())) for name in found["Phoenix"]),
+        )
+
+
+class ScenarioCounts(Markdown):
+    """How the scenarios came out on each server."""
+
+    def lines(self) -> Iterable[str]:
+        found: dict[str, dict[str, list[str]]] = results()["scenarios"]
+        with (CONFORMANCE / "phoenix-1.8.12.jsonl").open(encoding="utf-8") as recording:
+            total = sum(1 for _ in recording)
+        kinds = ("race", "deviation", "server limit", "presence")
+        counts = {server: {kind: len(its.get(kind, ())) for kind in kinds} for server, its in found.items()}
+        yield from table(
+            ("", *found),
+            (
+                ("equal", *(str(total - sum(its.values())) for its in counts.values())),
+                *((kind, *(str(its[kind]) for its in counts.values())) for kind in kinds),
+                ("**all**", *(str(total) for _ in found)),
+            ),
+        )
+
+
+def results() -> dict[str, Any]:
+    return tomllib.loads((CONFORMANCE / "results.toml").read_text(encoding="utf-8"))
 
 
 class StateDiagram(SphinxDirective):
@@ -253,8 +337,8 @@ def tidy_docstring(*arguments: Any) -> None:
     what, lines = arguments[1], arguments[-1]
     lines[:] = _REQUIREMENTS.sub("", "\n".join(lines)).split("\n")
     if what in ("attribute", "data", "property"):
-        # Else napoleon takes what stands in front of a colon for a type.
-        lines.insert(0, "")
+        # Else napoleon takes what stands in front of a colon in the first line for a type.  This is an empty text.
+        lines.insert(0, "\\ ")
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement) -> nodes.Node | None:
@@ -288,9 +372,12 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("command-table", CommandTable)
     app.add_directive("state-diagram", StateDiagram)
     app.add_directive("state-table", StateTable)
-    app.add_directive("limits-table", LimitsTable)
+    app.add_directive("options-table", OptionsTable)
     app.add_directive("times-table", TimesTable)
     app.add_directive("scenarios", Scenarios)
+    app.add_directive("scenario-counts", ScenarioCounts)
+    app.add_directive("server-limits", ServerLimits)
+    app.add_directive("server-table", ServerTable)
     app.connect("autodoc-process-docstring", tidy_docstring, priority=400)  # before napoleon
     app.connect("doctree-read", trim_code)
     app.connect("missing-reference", resolve)

@@ -1,29 +1,24 @@
-"""Socket classes, channel classes and routes: what is legal, and what the others are told."""
+"""The checks of what is put together before it runs."""
 
+from __future__ import annotations
+
+import logging
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from phoenix_channels.channel import Channel, ChannelRoute, ChannelSpec, ReplyRef, channel
-from phoenix_channels.endpoint import Endpoint
-from phoenix_channels.handlers import DefinitionError, incoming, intercept
-from phoenix_channels.results import Reply
-from phoenix_channels.socket import ConnectInfo, Socket
+from phoenix_channels.definitions import (
+    DefinitionError,
+    Options,
+    check_bool,
+    check_count,
+    check_level,
+    check_names,
+    check_seconds,
+)
 
-
-class RoomChannel(Channel):
-    pass
-
-
-class StatsChannel(Channel):
-    def __init__(self, name: str = "stats", *, period: float) -> None:
-        self.name, self.period = name, period
-
-
-class UserSocket(Socket):
-    channels = {"room:lobby": RoomChannel, "room:*": RoomChannel, "stats:*": channel(StatsChannel, period=7)}
+WHERE = "Room.option"
 
 
 def definition_error(define: Callable[[], object]) -> str:
@@ -32,252 +27,67 @@ def definition_error(define: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-def make_socket(**namespace: Any) -> type[Socket]:
-    return type("BadSocket", (Socket,), namespace)
+@pytest.mark.parametrize("seconds", [1, 0.001, 1e9, float("inf")])
+def test_positive_numbers_of_seconds(seconds: float) -> None:
+    check_seconds(WHERE, seconds)
 
 
-def make_channel(**namespace: Any) -> type[Channel[Any]]:
-    return type("BadChannel", (Channel,), namespace)
+@pytest.mark.parametrize("seconds", [0, -1, 0.0, float("nan"), True, False, None, "5", [5], 5j], ids=repr)
+def test_what_is_no_number_of_seconds(seconds: object) -> None:
+    text = definition_error(lambda: check_seconds(WHERE, seconds))
+    assert text == f"Room.option is a positive number of seconds, not {seconds!r}"
 
 
-# Socket classes
+@pytest.mark.parametrize("count", [0, -1, 1.0, float("inf"), True, None, "5"], ids=repr)
+def test_what_is_no_count(count: object) -> None:
+    check_count(WHERE, 1)
+    assert definition_error(lambda: check_count(WHERE, count)) == f"Room.option is a positive int, not {count!r}"
 
 
-def test_a_socket_without_anything_accepts_everybody_and_has_no_id() -> None:
-    socket = Socket()
-    assert socket.connect({}, ConnectInfo(transport="websocket", uri="ws://localhost/")) is None
-    assert socket.id() is None
-    assert (Socket.channels, Socket.max_channels, Socket.connect_timeout) == ({}, 100, 30.0)
+@pytest.mark.parametrize("level", [logging.NOTSET, logging.DEBUG, logging.CRITICAL, 5, False])
+def test_levels_of_logging(level: object) -> None:
+    check_level(WHERE, level)
 
 
-def test_channels_may_be_any_mapping_and_are_inherited() -> None:
-    class Base(Socket):
-        channels = MappingProxyType({"room:*": RoomChannel})
+@pytest.mark.parametrize("level", [True, None, "INFO", -1, 10.0], ids=repr)
+def test_what_is_no_level_of_logging(level: object) -> None:
+    text = definition_error(lambda: check_level(WHERE, level))
+    assert text == f"Room.option is a level of logging, such as logging.INFO, or False for off, not {level!r}"
 
-    class Sub(Base):
-        max_channels = 3
 
-    assert Sub.channels == {"room:*": RoomChannel}
+@pytest.mark.parametrize("value", [0, 1, None, "", "yes", []], ids=repr)
+def test_what_only_counts_as_true_or_false(value: object) -> None:
+    check_bool(WHERE, True)
+    check_bool(WHERE, False)
+    assert definition_error(lambda: check_bool(WHERE, value)) == f"Room.option is True or False, not {value!r}"
 
 
-@pytest.mark.parametrize("channels", [[("room:*", RoomChannel)], None, RoomChannel, {"room:*"}], ids=repr)
-def test_channels_is_a_mapping(channels: object) -> None:
-    text = definition_error(lambda: make_socket(channels=channels))
-    assert text == "BadSocket.channels maps topic patterns to channel classes"
+def test_names_that_mean_nothing() -> None:
+    check_names(WHERE, ["one", "two"], ["two", "one", "three"])
+    text = definition_error(lambda: check_names(WHERE, ["one", "too"], ["one", "two"]))
+    assert text == "Room.option: unknown option 'too'; legal are one, two"
 
 
-@pytest.mark.parametrize("pattern", ["room:*:x", "**", "*:room", ""])
-def test_p050_a_star_inside_a_pattern(pattern: str) -> None:
-    text = definition_error(lambda: make_socket(channels={"room:*": RoomChannel, pattern: RoomChannel}))
-    assert text == (
-        f"BadSocket.channels: invalid topic pattern {pattern!r}: legal are an exact topic ('room:lobby') and a prefix "
-        "that ends in one '*' ('room:*', '*'); a '*' anywhere else is not"
-    )
+class Settings(Options, frozen=True, kw_only=True):
+    size: int = 1
+    name: str = ""
 
 
-@pytest.mark.parametrize("pattern", [5, None, b"room:*", ("room", "*")], ids=repr)
-def test_a_pattern_is_a_string(pattern: object) -> None:
-    text = definition_error(lambda: make_socket(channels={pattern: RoomChannel}))
-    assert text == f"BadSocket.channels: a topic pattern is a string such as 'room:lobby' or 'room:*', not {pattern!r}"
+def test_options_have_the_values_given_and_defaults_for_the_rest() -> None:
+    assert (Settings().size, Settings(name="a").name, Settings(name="a").size) == (1, "a", 1)
+    assert Settings(size=1) == Settings()
 
 
-@pytest.mark.parametrize("number", [0, -1, True, 1.5, "5", None], ids=repr)
-def test_p051_max_channels_is_a_positive_int(number: object) -> None:
-    text = definition_error(lambda: make_socket(max_channels=number))
-    assert text == f"BadSocket.max_channels is a positive int, not {number!r}"
+def test_p005_an_unknown_option_is_named_with_the_legal_ones() -> None:
+    unknown: Any = {"sise": 2}
+    assert definition_error(lambda: Settings(**unknown)) == "Settings: unknown option 'sise'; legal are size, name"
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0, None, "5"], ids=repr)
-def test_connect_timeout_is_a_positive_number_of_seconds(seconds: object) -> None:
-    text = definition_error(lambda: make_socket(connect_timeout=seconds))
-    assert text == f"BadSocket.connect_timeout is a positive number of seconds, not {seconds!r}"
+def test_options_are_given_by_name() -> None:
+    make: Any = Settings
+    assert definition_error(lambda: make(1)) == "Settings takes keywords only: size, name"
 
 
-def one_argument(self: Any, params: Any) -> None: ...
-def three_arguments(self: Any, params: Any, info: Any, more: Any) -> None: ...
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "form"),
-    [
-        ("connect", one_argument, "self, params, info"),
-        ("connect", three_arguments, "self, params, info"),
-        ("connect", None, "self, params, info"),
-        ("id", one_argument, "self"),
-        ("id", property(print), "self"),
-        ("id", "users_socket:1", "self"),
-    ],
-)
-def test_connect_and_id_have_their_form(name: str, value: object, form: str) -> None:
-    text = definition_error(lambda: make_socket(**{name: value}))
-    assert text == f"BadSocket.{name} has to be a method of this form: `def {name}({form})`"
-
-
-def test_classes_pass_their_keywords_on() -> None:
-    class Registered:
-        names: list[str] = []
-
-        def __init_subclass__(cls, name: str = "", **options: object) -> None:
-            super().__init_subclass__(**options)
-            Registered.names.append(name)
-
-    class SomeSocket(Socket, Registered, name="socket"):
-        pass
-
-    class SomeChannel(Channel, Registered, name="channel"):
-        pass
-
-    assert Registered.names == ["socket", "channel"]
-
-
-# Channel classes
-
-
-@pytest.mark.parametrize("name", ["shutdown", "join_timeout"])
-@pytest.mark.parametrize("seconds", [0, -1, None, "5", True], ids=repr)
-def test_times_are_positive_numbers_of_seconds(name: str, seconds: object) -> None:
-    text = definition_error(lambda: make_channel(**{name: seconds}))
-    assert text == f"BadChannel.{name} is a positive number of seconds, not {seconds!r}"
-
-
-def test_what_a_channel_does_by_default(caplog: pytest.LogCaptureFixture) -> None:
-    room = RoomChannel()
-    assert (room.join({}), room.after_join(), room.terminate("normal")) == (None, None, None)
-    assert room.handle_info("hello") is None
-    assert [record.getMessage() for record in caplog.records] == [
-        "RoomChannel has no handle_info, but got the message 'hello'"
-    ]
-    with pytest.raises(LookupError, match="RoomChannel has no handler for the event 'shout'"):
-        room.handle_in("shout", {})
-
-
-def test_p062_a_reply_ref_takes_replies_only() -> None:
-    replies: list[Reply] = []
-    ref = ReplyRef(replies.append)
-    ref.reply(Reply.ok())
-    ref.reply(Reply.ok())
-    with pytest.raises(
-        TypeError, match=r"takes Reply\.ok\(\.\.\.\), Reply\.error\(\.\.\.\) or Reply\(status, \.\.\.\)"
-    ):
-        ref.reply({"status": "ok"})  # type: ignore[arg-type]
-    assert replies == [Reply.ok(), Reply.ok()]
-
-
-# Routes
-
-
-def test_a_route_carries_the_options_of_its_channel() -> None:
-    route = channel(StatsChannel, "daily", period=7)
-    assert (route.channel_class, route.args, route.options) == (StatsChannel, ("daily",), {"period": 7})
-    first, second = route.make(Context()), route.make(Context())
-    assert first is not second
-    assert isinstance(first, StatsChannel)
-    assert (first.name, first.period) == ("daily", 7)
-
-
-class Context:
-    """Stands for the runtime, and notes what is asked of it."""
-
-    topic = "stats:daily"
-    subtopic = "daily"
-    subscription: Any = None
-
-    def __init__(self) -> None:
-        self.socket = UserSocket()
-        self.calls: list[tuple[Any, ...]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args, **options: self.calls.append((name, *args, *options.values()))
-
-    async def subscribe(self, topic: str) -> None:
-        self.calls.append(("subscribe", topic))
-
-    async def unsubscribe(self, topic: str) -> None:
-        self.calls.append(("unsubscribe", topic))
-
-
-def test_topic_and_socket_are_there_before_init() -> None:
-    class EarlyChannel(Channel[UserSocket]):
-        def __init__(self) -> None:
-            self.seen = (self.topic, self.subtopic, self.socket, self.endpoint)
-
-    context = Context()
-    context.socket.endpoint = Endpoint()
-    made = channel(EarlyChannel).make(context)
-    assert isinstance(made, EarlyChannel)
-    assert made.seen == ("stats:daily", "daily", context.socket, context.socket.endpoint)
-
-
-async def test_what_a_channel_can_do_is_done_by_the_runtime() -> None:
-    context = Context()
-    room = channel(RoomChannel).make(context)
-    room.push("a", {})
-    room.broadcast("b", {})
-    room.broadcast_from("c", {})
-    room.send("d")
-    room.send_after(5, "e")
-    room.start_soon(room.subscribe, "f")
-    room.reply_later()
-    await room.subscribe("g")
-    await room.unsubscribe("h")
-    assert context.calls == [
-        *[("push", "a", {}), ("broadcast", "b", {}, True), ("broadcast", "c", {}, False), ("send", "d")],
-        *[("send_after", 5, "e"), ("start_soon", room.subscribe, "f"), ("reply_later",)],
-        *[("subscribe", "g"), ("unsubscribe", "h")],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "options", "complaint"),
-    [
-        ((), {"perod": 7}, "missing a required argument: 'period'"),
-        ((), {"period": 7, "perod": 7}, "got an unexpected keyword argument 'perod'"),
-        ((), {}, "missing a required argument: 'period'"),
-        (("a", "b"), {"period": 7}, "too many positional arguments"),
-        (("a",), {"name": "b", "period": 7}, "multiple values for argument 'name'"),
-    ],
-)
-def test_options_that_a_channel_does_not_take(
-    arguments: tuple[Any, ...], options: dict[str, Any], complaint: str
-) -> None:
-    text = definition_error(lambda: channel(StatsChannel, *arguments, **options))
-    assert text.startswith(f"channel(StatsChannel, ...): {complaint}; its options are StatsChannel(name: ")
-    assert "period: " in text
-
-
-def test_a_channel_that_takes_no_options() -> None:
-    text = definition_error(lambda: channel(RoomChannel, period=7))  # type: ignore[call-arg]
-    assert text == (
-        "channel(RoomChannel, ...): got an unexpected keyword argument 'period'; its options are RoomChannel()"
-    )
-
-
-@pytest.mark.parametrize("target", [None, "room", Socket, RoomChannel(), object, print], ids=repr)
-def test_a_route_leads_to_a_channel_class(target: Any) -> None:
-    for define in (lambda: channel(target), lambda: ChannelSpec(target), lambda: ChannelRoute(target, (), {})):
-        text = definition_error(define)
-        assert text == f"a route leads to a subclass of Channel, not to {target!r}"
-
-
-def test_a_spec_is_a_route_made_ready() -> None:
-    class FullChannel(RoomChannel):
-        def after_join(self) -> None: ...
-
-        @incoming
-        def shout(self, payload: Any) -> None: ...
-
-        @intercept("secret")
-        def hide(self, payload: Any) -> None: ...
-
-    spec = ChannelSpec(FullChannel)
-    assert (spec.route.channel_class, spec.route.args, spec.route.options) == (FullChannel, (), {})
-    assert set(spec.table.incoming) == {"shout"}
-    assert (set(spec.table.intercepts), spec.after_join) == ({"secret"}, True)
-    plain = ChannelSpec(channel(StatsChannel, period=7))
-    assert plain.route.options == {"period": 7}
-    assert (set(plain.table.intercepts), plain.after_join) == (set(), False)
-
-
-def test_a_spec_needs_the_options_that_have_no_default() -> None:
-    text = definition_error(lambda: ChannelSpec(StatsChannel))
-    assert text.startswith("channel(StatsChannel, ...): missing a required argument: 'period'")
+def test_options_do_not_change() -> None:
+    with pytest.raises(AttributeError):
+        Settings().size = 2  # type: ignore[misc]

@@ -8,6 +8,7 @@ import anyio.to_thread
 import pytest
 
 from phoenix_channels import (
+    URI,
     Channel,
     ConnectInfo,
     ConnectRefused,
@@ -15,9 +16,11 @@ from phoenix_channels import (
     Endpoint,
     Health,
     Limits,
+    PeerData,
     Reply,
     Socket,
     Statistics,
+    WebSocketOptions,
     incoming,
     telemetry,
 )  # fmt: skip
@@ -84,7 +87,7 @@ class BrokenSocket(GateSocket):
 
 def gate_endpoint(**options: Any) -> Endpoint:
     endpoint = Endpoint(**options)
-    endpoint.socket("/socket", GateSocket)
+    endpoint.socket("/socket", GateSocket, connect_info=["peer_data", "uri", "user_agent"])
     return endpoint
 
 
@@ -99,7 +102,7 @@ def test_wrong_mounts_are_named() -> None:
     for path, socket_class, options in (
         ("/socket", GateSocket, {}), ("socket", GateSocket, {}), (7, GateSocket, {}), ("/x", Channel, {}),
         ("/x", None, {}), ("/x", GateSocket, {"unknown": 1}), ("/x", GateSocket, {"check_origin": 1}),
-        ("/x", GateSocket, {"timeout": 0}), ("/x", GateSocket, {"timeout": True}),
+        ("/x", GateSocket, {"timeout": 5}), ("/x", GateSocket, {"websocket": None}),
     ):  # fmt: skip
         with pytest.raises(DefinitionError):
             endpoint.socket(path, socket_class, **options)  # type: ignore[arg-type]
@@ -227,9 +230,8 @@ async def test_connect_is_told_of_the_request() -> None:
         await server.connect(query="vsn=2.0.0&a=1", headers=[("user-agent", "test"), ("cookie", "secret")])
         assert GateSocket.infos == [
             ConnectInfo(
-                transport="websocket",
-                uri="http://www.example.com/socket/websocket?vsn=2.0.0&a=1",
-                peer=("127.0.0.1", 50000),
+                uri=URI("http", "www.example.com", 80, "/socket/websocket", "vsn=2.0.0&a=1"),
+                peer_data=PeerData("127.0.0.1", 50000),
                 user_agent="test",
             )
         ]
@@ -253,10 +255,7 @@ async def test_a_client_that_goes_before_it_is_accepted() -> None:
 async def test_statistics_count_what_there_is_and_what_was_lost() -> None:
     limits = Limits(subscription_messages=1, outbox_bytes=100)
     async with serve(RoomChannel, limits=limits, socket_id="user:1") as (endpoint, server):
-        nothing = Statistics(
-            connections=0, channels=0, topics=0, queued_broadcast_bytes=0, dropped_frames=0, dropped_broadcasts=0,
-            skipped_deliveries=0, cut_callbacks=0,
-        )  # fmt: skip
+        nothing = Statistics(**dict.fromkeys(Statistics.__struct_fields__, 0))
         assert endpoint.statistics() == nothing
         clients = [await server.joined("room:a") for _ in range(3)]
         await clients[0].join("room:b", ref="2")
@@ -302,7 +301,7 @@ async def test_two_endpoints_know_nothing_of_each_other() -> None:
 async def test_one_socket_class_may_be_mounted_twice() -> None:
     """P-004: with other options, and with one pub/sub."""
     endpoint = gate_endpoint()
-    endpoint.socket("/a/b/c", GateSocket, timeout=None)
+    endpoint.socket("/a/b/c", GateSocket, websocket=WebSocketOptions(timeout=None))
     async with serving(endpoint) as server:
         first = await server.joined("room:a")
         second = await server.joined("room:a", path="/a/b/c/websocket")

@@ -15,12 +15,8 @@ import pytest
 from msgspec import Raw, Struct
 
 from phoenix_channels.channel import Channel
-from phoenix_channels.handlers import (
-    DefinitionError,
-    HandlerTable,
-    incoming,
-    intercept,
-)
+from phoenix_channels.definitions import DefinitionError
+from phoenix_channels.handlers import HandlerTable, incoming, intercept
 from phoenix_channels.results import Reply
 from phoenix_channels.schemas import InvalidPayload
 

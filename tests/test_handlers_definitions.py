@@ -9,11 +9,10 @@ import pytest
 from msgspec import Raw
 
 from phoenix_channels.channel import Channel
+from phoenix_channels.definitions import DefinitionError
 from phoenix_channels.handlers import (
-    DefinitionError,
     HandlerTable,
     check_callback,
-    check_seconds,
     incoming,
     intercept,
     marked_methods,
@@ -374,17 +373,3 @@ def test_every_callback_of_a_channel_is_checked(name: str, arguments: str, metho
 def test_a_callback_does_not_yield(method: Callable[..., Any]) -> None:
     text = definition_error(lambda: make(terminate=method))
     assert text == "Room.terminate is a generator; legal are `def` and `async def`"
-
-
-# Seconds
-
-
-@pytest.mark.parametrize("seconds", [1, 0.001, 1e9, float("inf")])
-def test_positive_numbers_of_seconds(seconds: float) -> None:
-    check_seconds("here", seconds)
-
-
-@pytest.mark.parametrize("seconds", [0, -1, 0.0, float("nan"), True, False, None, "5", [5], 5j], ids=repr)
-def test_what_is_no_number_of_seconds(seconds: object) -> None:
-    text = definition_error(lambda: check_seconds("Room.shutdown", seconds))
-    assert text == f"Room.shutdown is a positive number of seconds, not {seconds!r}"

@@ -1,12 +1,11 @@
-"""Serve the notifications example with uvicorn."""
+"""Serve the notifications example."""
 
 import argparse
-import contextlib
 import socket
 import sys
 from pathlib import Path
 
-import uvicorn
+from phoenix_channels import serve
 
 from .app import PHOENIX_JS, app
 from .service import store
@@ -29,9 +28,7 @@ def main() -> None:
         sys.exit(f"Cannot listen on port {options.port}: {error.strerror}.")
     print(f"Notifications: http://{HOST}:{listener.getsockname()[1]}", flush=True)
 
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: the server has ended in good order before it passes this on
-        uvicorn.Server(config).run(sockets=[listener])
+    serve(app, sockets=[listener], log_level="warning", timeout_graceful_shutdown=5)
 
 
 if __name__ == "__main__":

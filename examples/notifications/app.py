@@ -32,7 +32,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 
 app = FastAPI(title="Notifications", lifespan=lifespan)
-endpoint.socket("/socket", UserSocket)
+endpoint.socket("/socket", UserSocket, longpoll=True)
 
 
 @app.exception_handler(RequestValidationError)

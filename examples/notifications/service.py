@@ -8,6 +8,8 @@ order of the commits, and the last count that a reader hears of is the true one.
 """
 
 import logging
+import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,8 @@ from .store import Inbox, Notification, Store, Verdict
 logger = logging.getLogger(__name__)
 
 store = Store(Path(__file__).with_name("notifications.db"))
-endpoint = Endpoint()
+# The secret signs long-poll sessions. Given from outside it outlasts a restart, and every worker has the same.
+endpoint = Endpoint(secret_key_base=os.environ.get("SECRET_KEY_BASE") or secrets.token_urlsafe(48))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,10 @@ import inspect
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Protocol, final
 
-from phoenix_channels.handlers import (
-    DefinitionError,
-    HandlerTable,
-    check_callback,
-    check_seconds,
-    keep_namespace,
-    marked_methods,
-)
+from phoenix_channels.definitions import DefinitionError, check_level, check_seconds
+from phoenix_channels.handlers import HandlerTable, check_callback, keep_namespace, marked_methods
 from phoenix_channels.results import Reply, Stop
 from phoenix_channels.socket import Socket
 
@@ -70,6 +64,8 @@ class ChannelContext(Protocol):
     @property
     def subtopic(self) -> str: ...
     @property
+    def join_ref(self) -> Any: ...
+    @property
     def socket(self) -> Socket: ...
     def push(self, event: str, payload: object) -> None: ...
     def broadcast(self, event: str, payload: object, *, to_self: bool) -> None: ...
@@ -96,6 +92,10 @@ class Channel(Generic[SocketT_co]):
     """Seconds that a running callback, and after it ``terminate``, may take when the channel ends."""
     join_timeout: ClassVar[float] = 30.0
     """Seconds that ``join`` may take; then it has crashed."""
+    log_join: ClassVar[int | Literal[False]] = logging.INFO
+    """The level of ``logging`` at which joins are logged, or False for not at all."""
+    log_handle_in: ClassVar[int | Literal[False]] = logging.DEBUG
+    """The level at which handled messages of the client are logged, or False for not at all."""
 
     _context: ChannelContext
 
@@ -103,6 +103,8 @@ class Channel(Generic[SocketT_co]):
         super().__init_subclass__(**options)
         check_seconds(f"{cls.__qualname__}.shutdown", cls.shutdown)
         check_seconds(f"{cls.__qualname__}.join_timeout", cls.join_timeout)
+        check_level(f"{cls.__qualname__}.log_join", cls.log_join)
+        check_level(f"{cls.__qualname__}.log_handle_in", cls.log_handle_in)
         incoming, intercepts = marked_methods(cls, Channel)
         check_callback(cls, "after_join")
         check_callback(cls, "handle_in", "event", "payload")
@@ -119,6 +121,11 @@ class Channel(Generic[SocketT_co]):
     def subtopic(self) -> str:
         """What the ``*`` of the route matched, such as ``"21"``; ``""`` for an exact route."""
         return self._context.subtopic
+
+    @property
+    def join_ref(self) -> Any:
+        """The ref that the client gave to this join, as it came: any JSON term (P-031, P-070)."""
+        return self._context.join_ref
 
     @property
     def socket(self) -> SocketT_co:
@@ -167,8 +174,9 @@ class Channel(Generic[SocketT_co]):
         """Clean up; runs once for every channel whose join succeeded, however it ends (P-067).
 
         ``reason`` is the reason of a :class:`Stop`, the exception of a crash, or ``("shutdown", why)`` with ``why``
-        one of ``"left"``, ``"closed"`` (the connection ended), ``"disconnected"``, ``"duplicate_join"`` and
-        ``"draining"``.  It may take ``shutdown`` seconds, then it is cut off.
+        one of ``"left"``, ``"closed"`` (the connection ended), ``"disconnected"``, ``"duplicate_join"``,
+        ``"inactive"`` (nobody polls any more, P-102) and ``"draining"``.  It may take ``shutdown`` seconds, then it is
+        cut off.
         """
         return None
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Unpack, final
 
 from msgspec import Struct
 
 from phoenix_channels.channel import Channel
+from phoenix_channels.debug import Debug
+from phoenix_channels.definitions import check_bool
+from phoenix_channels.logger import EventLogger
+from phoenix_channels.parameters import DEFAULT_TERMS, Keep, ParameterFilter
 from phoenix_channels.pubsub.base import PubSub
 from phoenix_channels.pubsub.local import LocalPubSub
+from phoenix_channels.runtime.drain import drain
 from phoenix_channels.runtime.hub import Hub
 from phoenix_channels.runtime.limits import Limits
 from phoenix_channels.runtime.subscriber import Subscriber
-from phoenix_channels.socket import Socket
+from phoenix_channels.socket import BaseSocket
 from phoenix_channels.transports.asgi import asgi
-from phoenix_channels.transports.mounts import Mount, MountOptions, Mounts
+from phoenix_channels.transports.mounts import Mount, Mounts
+from phoenix_channels.transports.options import MountOptions
+from phoenix_channels.transports.origin import CheckOrigin, OriginPolicy
+from phoenix_channels.transports.sessions import Sessions
 
 
 @final
@@ -27,6 +35,18 @@ class Statistics(Struct, frozen=True, kw_only=True):
     channels: int
     topics: int
     """Topics with at least one subscriber."""
+    longpoll_sessions: int
+    """Connections that are long-poll sessions."""
+    outbox_bytes: int
+    """Encoded frames that wait for clients, where the endpoint itself keeps them."""
+    waiting_messages: int
+    """Messages of clients that wait to be handled."""
+    waiting_bytes: int
+    """Their payloads."""
+    mailbox_messages: int
+    """All that waits in the mailboxes of channels and raw sockets."""
+    waiting_broadcasts: int
+    """Broadcasts that wait in an ``endpoint.subscribe``."""
     queued_broadcast_bytes: int
     """Broadcasts from other threads that wait for an event loop."""
     dropped_frames: int
@@ -56,32 +76,64 @@ class Endpoint:
     Args:
         host: the public host name, such as ``"example.com"``.  Pages of other hosts are refused.  Without it, a page
             has to come from the host of the request's ``Host`` header.
+        secret_key_base: the secret that signs the tokens of long-poll sessions, at least 20 bytes, the same on all
+            nodes.  Without it a random one is made, with a warning; with several workers that is an error.
+        check_origin: which pages may connect, where a mount does not say (P-014).
         pubsub: what carries broadcasts to other nodes; by default there are none.
         limits: the bounds of every queue.
+        filter_parameters: which parameters are not shown in logs: those whose names contain one of these words, or
+            with :class:`Keep` all but those (A166, A167).
+        logger: write the log lines about connections, joins and messages (A168).
     """
 
-    def __init__(self, *, host: str | None = None, pubsub: PubSub | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        host: str | None = None,
+        secret_key_base: str | None = None,
+        check_origin: CheckOrigin | None = None,
+        pubsub: PubSub | None = None,
+        limits: Limits | None = None,
+        filter_parameters: Sequence[str] | Keep = DEFAULT_TERMS,
+        logger: bool = True,
+    ) -> None:
         if host is not None and (not isinstance(host, str) or not host or "/" in host or ":" in host):
             raise ValueError(f"host is a bare host name such as 'example.com', not {host!r}")
         if limits is not None and not isinstance(limits, Limits):
             raise TypeError(f"limits is a Limits(...), not {limits!r:.200}")
         if pubsub is not None and not isinstance(pubsub, PubSub):
             raise TypeError(f"pubsub is a PubSub adapter, not {pubsub!r:.200}")
+        if secret_key_base is not None and not isinstance(secret_key_base, str):
+            raise TypeError(f"secret_key_base is a string, not a {type(secret_key_base).__name__}")
+        check_bool("Endpoint(logger=...)", logger)
+        OriginPolicy.of(True if check_origin is None else check_origin, "Endpoint(check_origin=...)")
         self.host = host
-        self.hub = Hub(pubsub if pubsub is not None else LocalPubSub(), limits if limits is not None else Limits())
+        self._check_origin: CheckOrigin | None = check_origin
+        self.hub = Hub(
+            pubsub if pubsub is not None else LocalPubSub(),
+            limits if limits is not None else Limits(),
+            logger=EventLogger(ParameterFilter.of(filter_parameters), enabled=logger),
+        )
+        self.debug = Debug(self.hub)
+        """What is connected and joined right now."""
         self.mounts = Mounts()
+        self.sessions = Sessions(self, secret_key_base)
+        config = {"host": host, "check_origin": check_origin, "pubsub": self.hub.pubsub, "limits": self.hub.limits}
+        self.hub.logger.endpoint_init(self, config)
 
-    def socket(self, path: str, socket_class: type[Socket], **options: Unpack[MountOptions]) -> None:
+    def socket(self, path: str, socket_class: type[BaseSocket], **options: Unpack[MountOptions]) -> None:
         """Mount a socket class: its WebSocket answers at ``<path>/websocket`` (P-001).
 
-        Keyword Args:
-            check_origin: refuse pages of other hosts; True by default.
-            timeout: seconds of silence after which a client is closed (P-081); 60 by default, None for never.
+        The path may have variables, ``/ws/:user_id``, which ``connect`` finds among its params (P-003).  The options
+        are those of :class:`~phoenix_channels.transports.options.MountOptions`.
 
         Raises:
             DefinitionError: an unknown or wrong option, or a channel class that is not put together right.
         """
-        self.mounts.add(Mount(path, socket_class, options))
+        mount = Mount(path, socket_class, options, check_origin=self._check_origin)
+        if mount.longpoll is not None:
+            self.sessions.require_secret()
+        self.mounts.add(mount)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI application.
@@ -113,6 +165,11 @@ class Endpoint:
         """As :meth:`broadcast`, but leave out this channel: its client, and its own subscriptions (P-072)."""
         self.hub.broadcast(topic, event, payload, exclude=channel._context)  # pyright: ignore[reportPrivateUsage]
 
+    def local_broadcast_from(self, channel: Channel[Any], topic: str, event: str, payload: object) -> None:
+        """As :meth:`broadcast_from`, but on this node only (P-072)."""
+        exclude = channel._context  # pyright: ignore[reportPrivateUsage]
+        self.hub.broadcast(topic, event, payload, exclude=exclude, local=True)
+
     def local_broadcast(self, topic: str, event: str, payload: object) -> None:
         """As :meth:`broadcast`, but on this node only (P-072)."""
         self.hub.broadcast(topic, event, payload, local=True)
@@ -135,11 +192,12 @@ class Endpoint:
     # Life
 
     async def drain(self) -> None:
-        """Close every connection on this event loop with 1012 and end its channels; returns when all is over.
+        """Close every connection on this event loop with 1012, in rounds, and end its channels (P-088).
 
-        Meanwhile, and afterwards, new connections are refused with 503.
+        How many in a round, and when, is the ``drainer`` of each mount.  Returns when all is over.  Meanwhile, and
+        afterwards, new connections are refused with 503.
         """
-        await self.hub.current_lane().drain()
+        await drain(self.hub.current_lane())
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
@@ -156,9 +214,19 @@ class Endpoint:
     def statistics(self) -> Statistics:
         """What there is now, and what was lost since the start; from any thread."""
         lanes = self.hub.lanes
+        # Copies at once: the loop of a lane may run in another thread.
+        live = [driver for lane in lanes for driver in tuple(lane.drivers)]
+        waiting = [driver.waiting for driver in live]
         return Statistics(
-            connections=sum(len(lane.drivers) for lane in lanes),
-            channels=sum(driver.channels for lane in lanes for driver in (*lane.drivers, *lane.ending)),
+            connections=len(live),
+            channels=sum(driver.channels for driver in live)
+            + sum(driver.channels for lane in lanes for driver in tuple(lane.ending)),
+            longpoll_sessions=len(self.sessions),
+            outbox_bytes=sum(driver.sink.queued_bytes for driver in live),
+            waiting_messages=sum(messages for messages, _ in waiting),
+            waiting_bytes=sum(size for _, size in waiting),
+            mailbox_messages=sum(driver.mailboxes for driver in live),
+            waiting_broadcasts=sum(lane.waiting_broadcasts for lane in lanes),
             topics=sum(lane.registry.topics for lane in lanes),
             queued_broadcast_bytes=sum(lane.queued_bytes for lane in lanes),
             dropped_frames=self.hub.dropped_frames,

@@ -26,6 +26,7 @@ from typing import (
 
 import msgspec
 
+from phoenix_channels.definitions import DefinitionError
 from phoenix_channels.protocol.messages import PHX_JOIN, PHX_LEAVE, Payload
 from phoenix_channels.results import Reply, Stop
 from phoenix_channels.schemas import Schema, type_name
@@ -37,20 +38,6 @@ O = TypeVar("O", bound=InterceptMethod)  # noqa: E741
 
 _MARK: Final = "__phoenix_channels_mark__"
 _NAMESPACE: Final = "__phoenix_channels_namespace__"
-
-
-class DefinitionError(TypeError):
-    """A socket or channel class, or a mount, is not put together as it has to be; raised before it can be used."""
-
-
-def check_seconds(where: str, seconds: object) -> None:
-    """Refuse what is no positive number of seconds.
-
-    Raises:
-        DefinitionError: naming the place.
-    """
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise DefinitionError(f"{where} is a positive number of seconds, not {seconds!r}")
 
 
 @final

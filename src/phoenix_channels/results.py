@@ -71,7 +71,11 @@ class JoinRefused(Exception):
 
 
 class ConnectRefused(Exception):
-    """Raised in ``connect``: the connection is refused with HTTP 403 (P-010).  ``reason`` is for the log only."""
+    """Raised in ``connect``: the connection is refused (P-010).
+
+    Without a ``reason`` the client gets HTTP 403; with one, what the mount's ``error_handler`` makes of it, by default
+    403 too.  Nobody sees the reason otherwise, but for the log at DEBUG.
+    """
 
     def __init__(self, reason: object = None) -> None:
         super().__init__(reason)

@@ -1,18 +1,29 @@
 """Telemetry: what happens inside, for metrics and error trackers.
 
 Handlers are called synchronously, where the event happens.  One that raises is detached with a log: it never hurts
-the caller.
+the caller.  Times and durations are seconds, as floats.
 
-=====================================  ================  ==========================================================
-event                                  measurements      metadata
-=====================================  ================  ==========================================================
-``phoenix.socket_connected``           ``duration`` (s)  ``endpoint``, ``user_socket`` (class), ``transport``,
-                                                         ``serializer`` (class), ``vsn``, ``params``,
-                                                         ``connect_info``, ``result`` (``"ok"`` or ``"error"``)
-``phoenix_channels.channel_crashed``   none              ``channel`` (class), ``topic``, ``callback``, ``error``
-=====================================  ================  ==========================================================
+=====================================  ================================  ==========================================
+event                                  measurements                      metadata
+=====================================  ================================  ==========================================
+``phoenix.endpoint.init``              ``system_time`` (Unix)            ``endpoint``, ``config``, ``pid``
+``phoenix.socket_connected``           ``duration`` of ``connect``       ``endpoint``, ``user_socket`` (class),
+                                                                         ``transport``, ``serializer`` (class),
+                                                                         ``vsn``, ``params``, ``connect_info``,
+                                                                         ``result``, ``log``
+``phoenix.socket_drain``               ``count`` in this round,          ``endpoint``, ``socket`` (class),
+                                       ``total``, ``index`` from 1,      ``interval``, ``log``
+                                       ``rounds``
+``phoenix.channel_joined``             ``duration`` of ``join``          ``socket``, ``channel`` (class), ``topic``,
+                                                                         ``params``, ``result``
+``phoenix.channel_handled_in``         ``duration`` of the handler       ``socket``, ``channel`` (class), ``topic``,
+                                                                         ``event``, ``ref``, ``params``
+``phoenix_channels.channel_crashed``   none                              ``channel`` (class), ``topic``,
+                                                                         ``callback``, ``error``
+=====================================  ================================  ==========================================
 
-``params`` are as the client sent them, tokens included.
+``result`` is ``"ok"`` or ``"error"``: let in or refused.  A ``connect`` or a ``join`` that crashes is neither, and has
+no such event; nor has a handler that crashes.  ``params`` are as the client sent them, passwords and tokens included.
 """
 
 from __future__ import annotations
@@ -25,9 +36,15 @@ from typing import Any, Final, TypeAlias
 Handler: TypeAlias = Callable[[str, Mapping[str, float], Mapping[str, Any]], None]
 """Called with the event's name, its measurements (seconds, counts) and its metadata."""
 
+ENDPOINT_INIT: Final = "phoenix.endpoint.init"
 SOCKET_CONNECTED: Final = "phoenix.socket_connected"
+SOCKET_DRAIN: Final = "phoenix.socket_drain"
+CHANNEL_JOINED: Final = "phoenix.channel_joined"
+CHANNEL_HANDLED_IN: Final = "phoenix.channel_handled_in"
 CHANNEL_CRASHED: Final = "phoenix_channels.channel_crashed"
-EVENTS: Final = frozenset({SOCKET_CONNECTED, CHANNEL_CRASHED})
+EVENTS: Final = frozenset(
+    {ENDPOINT_INIT, SOCKET_CONNECTED, SOCKET_DRAIN, CHANNEL_JOINED, CHANNEL_HANDLED_IN, CHANNEL_CRASHED}
+)
 
 _logger = logging.getLogger("phoenix_channels")
 _lock = threading.Lock()
@@ -39,9 +56,12 @@ def attach(event: str, handler: Handler) -> None:
 
     Raises:
         ValueError: there is no such event.
+        TypeError: the handler cannot be called.
     """
     if event not in EVENTS:
         raise ValueError(f"no telemetry event {event!r}; there are {', '.join(sorted(EVENTS))}")
+    if not callable(handler):
+        raise TypeError(f"a telemetry handler is a function of (event, measurements, metadata), not {handler!r:.200}")
     with _lock:
         _handlers[event] = (*_handlers.get(event, ()), handler)
 
@@ -53,8 +73,13 @@ def detach(event: str, handler: Handler) -> None:
         _handlers[event] = tuple(other for other in _handlers.get(event, ()) if other != handler)
 
 
+def attached(event: str) -> bool:
+    """Does anybody listen?  What happens often asks first, and spares itself the clock and the metadata."""
+    return bool(_handlers.get(event))
+
+
 def execute(event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:
-    """Tell the handlers of an event; never raises."""
+    """Tell the handlers of an event; raises nothing but what ends the program."""
     for handler in _handlers.get(event, ()):
         try:
             handler(event, measurements, metadata)

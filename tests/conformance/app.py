@@ -1,6 +1,6 @@
 """The application that the recorded scenarios and the load generator talk to.
 
-    python tests/conformance/app.py --port 4100 --server uvicorn|websockets
+    python tests/conformance/app.py --port 4100 --server uvicorn|websockets|hypercorn|granian|daphne
 
 One JSON line on stdout, ``{"host": ..., "port": ..., "server": ...}``, says that clients may connect; with
 ``--port 0`` it tells the port. Every payload of ``room:*`` and ``notifications:*`` is ``Any`` on purpose: the recorded
@@ -10,33 +10,35 @@ error reply.
 
 import argparse
 import asyncio
-import json
-import signal
-import socket
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-import uvicorn
-from websockets.asyncio.server import serve
 
 from phoenix_channels import (
     Channel,
     ConnectInfo,
     ConnectRefused,
+    Drainer,
     Endpoint,
     JoinRefused,
+    LongPollOptions,
     Reply,
     Socket,
     Stop,
+    WebSocketOptions,
     incoming,
     intercept,
 )
-from phoenix_channels.transports.websockets import WebSocketsTransport
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+if __name__ == "__main__":  # started as a program, it finds only its own folder
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.conformance.servers import ALL_SERVERS
+from tests.conformance.serving import Receive, Send, serve
 
 
 class NotificationChannel(Channel["UserSocket"]):
@@ -178,6 +180,9 @@ class UserSocket(Socket):
     user_id: str | None
 
     def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
+        # Some of the mounts take a token; on the others there is no such attribute.
+        if getattr(info, "auth_token", None) == "bad":
+            raise ConnectRefused
         match params.get("token"):
             case "bad":
                 raise ConnectRefused
@@ -210,12 +215,39 @@ def binary(payload: Any) -> bytes:
 
 
 def make_endpoint() -> Endpoint:
-    endpoint = Endpoint()
-    endpoint.socket("/socket", UserSocket, check_origin=False)
+    # The long-poll origins are compared with this host.
+    endpoint = Endpoint(host="localhost", secret_key_base="not a secret: this application is for tests only")
+    endpoint.socket(
+        "/socket",
+        UserSocket,
+        websocket=WebSocketOptions(check_origin=False),
+        longpoll=True,
+        auth_token=True,
+    )
     endpoint.socket("/bench", BenchSocket, check_origin=False)
-    endpoint.socket("/short", UserSocket, check_origin=False, timeout=0.7)
-    endpoint.socket("/limited", LimitedSocket, check_origin=False)
+    endpoint.socket(
+        "/short",
+        UserSocket,
+        websocket=WebSocketOptions(timeout=0.7),
+        longpoll=LongPollOptions(window=0.4),
+        check_origin=False,
+    )
+    endpoint.socket("/limited", LimitedSocket, websocket=WebSocketOptions(max_frame_size=1024), check_origin=False)
+    origins = ["https://example.com", "//*.foo.com"]
+    endpoint.socket(
+        "/origin",
+        UserSocket,
+        websocket=WebSocketOptions(check_origin=[*origins, "//127.0.0.1:9999"]),
+        longpoll=True,
+        check_origin=origins,
+    )
+    endpoint.socket("/compress", UserSocket, websocket=WebSocketOptions(compress=True), check_origin=False)
+    endpoint.socket("/drain", UserSocket, check_origin=False, drainer=Drainer(batch_size=1, batch_interval=0.5))
     return endpoint
+
+
+def make_application() -> "Application":
+    return Application(make_endpoint())
 
 
 class Application:
@@ -267,48 +299,13 @@ async def answer(send: Send, status: int, kind: str, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def run_uvicorn(listener: socket.socket) -> None:
-    config = uvicorn.Config(
-        Application(make_endpoint()),
-        ws_ping_interval=None,
-        ws_per_message_deflate=False,
-        ws_max_size=10_000_000,
-        log_level="warning",
-    )
-    uvicorn.Server(config).run(sockets=[listener])
-
-
-async def run_websockets(listener: socket.socket) -> None:
-    endpoint = make_endpoint()
-    transport = WebSocketsTransport(endpoint)
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with serve(
-        transport.handler,
-        sock=listener,
-        process_request=transport.process_request,
-        compression=None,
-        ping_interval=None,
-        max_size=10_000_000,
-    ):
-        await stopped.wait()
-        await endpoint.drain()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4100, help="0 for any free port")
-    parser.add_argument("--server", choices=("uvicorn", "websockets"), default="uvicorn")
+    parser.add_argument("--server", choices=ALL_SERVERS, default="uvicorn")
     options = parser.parse_args()
-    # Both servers get a socket that listens already: the port is known, and connections wait in its backlog.
-    listener = socket.create_server((options.host, options.port), backlog=2048)
-    print(json.dumps({"host": options.host, "port": listener.getsockname()[1], "server": options.server}), flush=True)
-    if options.server == "uvicorn":
-        run_uvicorn(listener)
-    else:
-        asyncio.run(run_websockets(listener))
+    serve(options.server, make_application, options.host, options.port)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The application in a process of its own, as a client meets it."""
 
 import json
+import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,11 +13,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 APP = Path(__file__).with_name("app.py")
+# What every run of the tests covers, and what the whole comparison does.
 SERVERS = ("uvicorn", "websockets")
+ALL_SERVERS = (*SERVERS, "hypercorn", "granian", "daphne")
 # Channels crash on purpose, and say so; none of this is on purpose.
 COMPLAINTS = re.compile(
-    r"never retrieved|never awaited|destroyed but it is pending|Exception in ASGI application|Exception in callback"
-    r"|exception in shielded future|Fatal error|connection handler failed|did not end on SIGTERM"
+    r"never retrieved|never awaited|destroyed but it is pending|Exception in callback|exception in shielded future"
+    r"|Fatal error|did not end on SIGTERM"
+    # An exception that came out of the application, in the words of each server.
+    r"|Exception in ASGI application|connection handler failed|Error in ASGI Framework|Exception inside application"
+    r"|took too long to shut down|Application callable raised an exception|Lifespan errored|Unexpected exit"
 )
 
 
@@ -30,6 +37,8 @@ class AppProcess:
             [sys.executable, str(APP), "--server", server, "--port", str(port)],
             stdout=subprocess.PIPE,
             stderr=self._stderr,
+            # A group of its own: granian's worker is a process more, and must not outlive a killed parent.
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         self._stdout = self._process.stdout
@@ -66,7 +75,7 @@ class AppProcess:
             try:
                 self._process.wait(20)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
                 self._stderr.write(b"it did not end on SIGTERM within twenty seconds")
             self._stderr.seek(0)

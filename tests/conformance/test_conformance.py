@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from tests.conformance import run
+from tests.conformance import results, run
 from tests.conformance.selection import wanted_cases
 from tests.conformance.servers import SERVERS
 
@@ -33,3 +33,8 @@ def test_scenario(case: tuple[str, str], comparison: run.Comparison) -> None:
 def test_nothing_went_wrong_unseen(comparison: run.Comparison) -> None:
     if comparison.complaints:
         pytest.fail("\n\n".join(comparison.complaints), pytrace=False)
+
+
+def test_the_committed_table_of_servers_is_up_to_date(comparison: run.Comparison) -> None:
+    if stale := results.stale(comparison.found()):
+        pytest.fail("\n".join(stale), pytrace=False)

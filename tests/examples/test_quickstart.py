@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-import select
-import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -26,11 +21,11 @@ from examples import tour
 from examples.quickstart import mentions, replies
 from examples.quickstart.guides import background_work, broadcasting, intercept_and_info, sans_io, typed_payloads
 from phoenix_channels import BroadcastQueueFull, Endpoint
+from tests.examples.programs import Node, line_of, running
 from tests.transports.clients import Client, connect, on_trio
 from tests.transports.servers import asyncio_server, trio_server, uvicorn_server
 
 ROOT = Path(__file__).parents[2]
-QUICKSTART = ROOT / "examples/quickstart"
 
 
 def serve(endpoint: Endpoint) -> AbstractAsyncContextManager[int]:
@@ -75,72 +70,11 @@ async def event(client: Client) -> tuple[str, Any]:
 # The first server and its client
 
 
-def line_of(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
-    """The first line of a process that has the pattern; an error when there is none within ten seconds."""
-    said = ""
-    assert process.stdout is not None
-    while select.select([process.stdout], [], [], 10)[0]:
-        line = process.stdout.readline()
-        said += line
-        found = re.search(pattern, line)
-        if found is not None:
-            return found
-        if not line:
-            break
-    raise AssertionError(f"nothing like {pattern!r} here:\n{said}")
-
-
-@contextmanager
-def running(*command: str, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        command,
-        cwd=cwd,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        bufsize=1,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
-    """The command of Node with WebSocket, and a folder whose ``node_modules`` has ``phoenix``."""
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if found is None or npm is None:
-        pytest.skip("node and npm are needed to run the JavaScript client")
-    major = int(subprocess.check_output([found, "--version"], text=True).lstrip("v").partition(".")[0])
-    if major < 20:
-        pytest.skip(f"node 20 or later is needed for its WebSocket, this is {major}")
-    folder = tmp_path_factory.mktemp("node")
-    (folder / "node_modules").symlink_to(packages(npm), target_is_directory=True)
-    return [found, *(["--experimental-websocket"] if major < 22 else [])], folder
-
-
-def packages(npm: str) -> Path:
-    """The ``node_modules`` of somebody who has ``phoenix``; those of the example when nobody has."""
-    places = [ROOT / "examples/notifications/web", ROOT / "tests/node"]
-    for place in places:
-        if (place / "node_modules/phoenix/package.json").exists():
-            return place / "node_modules"
-    subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=places[0], check=True, timeout=120)
-    return places[0] / "node_modules"
-
-
-def test_server_and_client(node: tuple[list[str], Path]) -> None:
-    command, folder = node
-    source = (QUICKSTART / "client.mjs").read_text()
-    assert "//localhost:8000/" in source
+def test_server_and_client(node: Node) -> None:
     server = [sys.executable, "-m", "uvicorn", "examples.quickstart.server:app", "--port", "0"]
     with running(*server, cwd=ROOT) as serving:
         port = line_of(serving, r"running on http://127\.0\.0\.1:(\d+)")[1]
-        client = folder / "client.mjs"
-        client.write_text(source.replace("//localhost:8000/", f"//localhost:{port}/"))
-        with running(*command, str(client), cwd=folder) as printing:
+        with node.running("client.mjs", int(port)) as printing:
             line_of(printing, r"^Hello from phoenix\.js$")
 
 

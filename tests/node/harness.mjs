@@ -1,9 +1,7 @@
 // What the cases share: sockets that are closed and logged for them, and waiting for events with a deadline.
 
-import { Socket } from "phoenix";
-import WebSocket from "ws";
-
-const DEADLINE_MS = 8000;
+// Long enough for a machine that has other things to do.
+const DEADLINE_MS = 20_000;
 
 // The promise, or an error that says what did not happen in time.
 export function within(what, promise, ms = DEADLINE_MS) {
@@ -34,21 +32,39 @@ export class Events {
     return within(this.what, new Promise((resolve) => this.#waiting.push(resolve)));
   }
 
+  // The first that fits; those before it are taken.
+  async find(fits) {
+    for (;;) {
+      const event = await this.next();
+      if (fits(event)) return event;
+    }
+  }
+
   // Those that nobody has taken.
   get rest() {
     return [...this.#arrived];
   }
 }
 
-// One case: its own topics, its sockets, and a log of what they saw, printed when the case fails.
+// One case: its own names, its sockets, and a log of what they saw, printed when the case fails.
+//
+// The client is { name, version, transport, Socket, LongPoll, WebSocket, sessionStorage }; the world is
+// { url, server(port), proxy(options) }: where the application is, and how to have another one, or a network that fails.
 export class Case {
   #sockets = [];
   #started = performance.now();
   log = [];
 
-  constructor(name, url) {
-    this.name = name;
-    this.url = url;
+  constructor(name, client, world) {
+    Object.assign(this, client, world);
+    this.name = `${client.name}-${name}`;
+    this.longpoll = client.transport === "longpoll";
+    // Where a poll of a session that has ended does not wait for long.
+    this.brief = this.longpoll ? "/short" : "/socket";
+  }
+
+  since(version) {
+    return since(this.version, version);
   }
 
   topic(suffix = "") {
@@ -62,11 +78,12 @@ export class Case {
   // A socket with what happens to it as Events; waits of the client are short, unless options say otherwise.
   socket(options = {}, path = "/socket", url = this.url) {
     const name = `socket ${this.#sockets.length + 1}`;
-    const socket = new Socket(url + path, {
-      transport: WebSocket,
+    const socket = new this.Socket(url + path, {
+      timeout: DEADLINE_MS,
+      transport: this.longpoll ? this.LongPoll : this.WebSocket,
       reconnectAfterMs: () => 20,
       rejoinAfterMs: () => 20,
-      logger: (kind, message, data) => this.note(`${name} ${kind}: ${message} ${describe(data)}`),
+      logger: (kind, message, data) => this.note(`${name} ${kind}: ${describe(message)} ${describe(data)}`),
       ...options,
     });
     socket.opened = new Events(`${name} opens`);
@@ -88,15 +105,53 @@ export class Case {
     return socket;
   }
 
+  // Waits until the server has refused this socket once more. A WebSocket knows the status only in Node. Of a poll it is
+  // known since 1.6; until 1.8 the client also aborts polls of its own, which it takes for errors (500).
+  async refusal(socket) {
+    if (!this.longpoll) {
+      const { message } = await socket.failed.next();
+      if (message && !/403/.test(message)) throw new Error(`not refused: ${message}`);
+    } else await socket.failed.find((error) => error === (this.since("1.6") ? 403 : undefined));
+  }
+
+  // The code of a close event; long polling has one since 1.6.
+  assertClosedWith(event, { websocket, longpoll }) {
+    if (this.longpoll && !this.since("1.6")) return;
+    const expected = this.longpoll ? longpoll : websocket;
+    if (event.code !== expected) throw new Error(`closed with ${event.code}, not with ${expected}`);
+  }
+
   end() {
     for (const socket of this.#sockets) socket.disconnect();
   }
 }
 
+// Whether a version is another one or newer.
+export function since(version, other) {
+  return version.localeCompare(other, "en", { numeric: true }) >= 0;
+}
+
+// Runs one of the cases; the result says what became of it.
+export async function attempt(cases, name, client, world) {
+  const started = performance.now();
+  const t = new Case(name, client, world);
+  const result = { target: client.name, name, ok: true };
+  try {
+    if (!(name in cases)) throw new Error("there is no such case");
+    await cases[name](t);
+  } catch (error) {
+    Object.assign(result, { ok: false, error: error.stack ?? String(error), log: t.log });
+  } finally {
+    t.end();
+  }
+  return { ...result, ms: Math.round(performance.now() - started) };
+}
+
 function describe(data) {
-  if (data === undefined) return "";
+  if (data === undefined || typeof data === "string") return data ?? "";
   if (data?.message) return data.message;
   if (data?.code) return `code ${data.code} ${data.reason}`;
+  if (data instanceof ArrayBuffer) return `${data.byteLength} bytes`;
   try {
     return JSON.stringify(data).slice(0, 300);
   } catch {
@@ -135,4 +190,29 @@ export function joins(channel) {
   const events = new Events(`${channel.topic} is joined`);
   channel.joinPush.receive("ok", events.add);
   return events;
+}
+
+// Waits until the server has this many members of a topic: one that is about to leave still is one.
+export async function hasMembers(witness, topic, count) {
+  const [status] = await answer(witness.push("has_members", { topic, count }, DEADLINE_MS));
+  if (status !== "ok") throw new Error(`${topic} does not have ${count} members`);
+}
+
+// Bytes for a push, and the bytes of what has arrived.
+export function buffer(...numbers) {
+  return new Uint8Array(numbers).buffer;
+}
+
+export function numbers(data) {
+  if (!(data instanceof ArrayBuffer)) throw new Error(`bytes were expected, not ${JSON.stringify(data)}`);
+  return [...new Uint8Array(data)];
+}
+
+// Does something with every item, with so many of them at a time.
+export async function inParallel(width, items, work) {
+  const waiting = [...items];
+  async function next() {
+    while (waiting.length > 0) await work(waiting.shift());
+  }
+  await Promise.all(Array.from({ length: width }, next));
 }

@@ -1,66 +1,46 @@
-// Runs cases side by side and writes one JSON line for each: {"name", "ok", "ms", "error", "log"}.
+// Runs cases and writes one JSON line for each: {"target", "name", "ok", "ms", "error", "log"}. What to do is read from
+// stdin:
 //
-//   node main.mjs '{"url": "ws://127.0.0.1:4100", "command": ["python", "app.py", "--port"]}' [CASE...]
-//   node main.mjs --list
+//   {"launch": {"command": ["python", "-m", "tests.node.app"], "directory": "../.."},
+//    "runs": [{"target": "a name", "version": "1.8.16", "server": "uvicorn", "transport": "websocket", "runtime": "node",
+//              "name": "connects"}],
+//    "chromium": "/usr/bin/chromium"}
 //
-// "command", followed by a port, starts a further application of the same kind, for the cases that end theirs.
+// There is one application for each server, one worker for each version of the client in Node, and one Chromium.
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
+import { readFileSync } from "node:fs";
+import { Worker } from "node:worker_threads";
 
-import * as cases from "./cases.mjs";
-import { Case, within } from "./harness.mjs";
+import { runInChromium } from "./chromium.mjs";
+import { inParallel } from "./harness.mjs";
+import { Application } from "./network.mjs";
 
-if (process.argv[2] === "--list") {
-  console.log(Object.keys(cases).join("\n"));
-  process.exit();
-}
-const { url, command } = JSON.parse(process.argv[2]);
-const names = process.argv.length > 3 ? process.argv.slice(3) : Object.keys(cases);
+const AT_ONCE = 2; // more of them, and none gets anything done in time
 
-class Application {
-  static async start(port) {
-    const [program, ...args] = [...command, String(port)];
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
-    const [line] = await within("the application starts", once(createInterface(child.stdout), "line"), 20_000);
-    return new Application(child, JSON.parse(line).port);
-  }
+const { launch, runs, chromium } = JSON.parse(readFileSync(0));
 
-  constructor(child, port) {
-    this.child = child;
-    this.port = port;
-    this.url = `ws://127.0.0.1:${port}`;
-  }
+const applications = {};
+for (const { server } of runs) applications[server] ??= Application.start(launch, server);
+for (const server of Object.keys(applications)) applications[server] = await applications[server];
 
-  async end(signal) {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    const gone = once(this.child, "exit");
-    this.child.kill(signal);
-    await within(`the application ends on ${signal}`, gone);
-  }
+const works = { chromium: [] };
+for (const run of runs) (works[run.runtime === "node" ? run.version : "chromium"] ??= []).push(run);
+await inParallel(AT_ONCE, Object.entries(works), ([name, runs]) => {
+  if (runs.length === 0) return undefined;
+  return name === "chromium" ? runInChromium(chromium, runs, applications, launch, report) : work(name, runs);
+});
+await Promise.all(Object.values(applications).map((application) => application.end("SIGTERM")));
+
+function work(version, runs) {
+  const addresses = Object.fromEntries(Object.entries(applications).map(([name, { url, port }]) => [name, { url, port }]));
+  const worker = new Worker(new URL("worker.mjs", import.meta.url), {
+    workerData: { version, runs, applications: addresses, launch },
+  });
+  worker.on("message", report);
+  worker.on("error", (error) => console.error(`phoenix ${version}: ${error.stack ?? error}`));
+  return new Promise((resolve) => worker.on("exit", resolve));
 }
 
-async function run(name) {
-  const t = new Case(name, url);
-  const applications = [];
-  t.server = async (port = 0) => {
-    applications.push(await Application.start(port));
-    return applications.at(-1);
-  };
-  const started = performance.now();
-  const result = { name, ok: true };
-  try {
-    if (!(name in cases)) throw new Error("there is no such case");
-    await cases[name](t);
-  } catch (error) {
-    Object.assign(result, { ok: false, error: error.stack, log: t.log });
-  } finally {
-    t.end();
-    await Promise.all(applications.map((application) => application.end("SIGKILL")));
-  }
-  console.log(JSON.stringify({ ...result, ms: Math.round(performance.now() - started) }));
+function report(result) {
+  console.log(JSON.stringify(result));
 }
-
-await Promise.all(names.map(run));
-process.exit();

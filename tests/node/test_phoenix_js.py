@@ -1,21 +1,27 @@
-"""The published npm client, unmodified, in Node against each server: every case of ``cases.mjs`` is one test here."""
+"""The published npm clients, unmodified, against the application: every case of ``cases`` is one test for each target.
+
+``clients.py`` says what the targets are, which cases each has, and why it does not have the others.
+"""
 
 import json
 import os
-import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.conformance.selection import wanted_cases
-from tests.conformance.servers import APP, SERVERS, AppPool, AppProcess
+from tests.conformance.servers import COMPLAINTS
+from tests.node.clients import ALL_RULES, CASES, CHROMIUM, TARGETS, WANTED, Target
 
 HERE = Path(__file__).parent
-CASES = re.findall(r"^export async function (\w+)\(", (HERE / "cases.mjs").read_text(encoding="utf-8"), re.MULTILINE)
+LAUNCH = {"command": [sys.executable, "-m", "tests.node.app"], "directory": str(HERE.parents[1])}
+SECONDS = 110
 
 
 @pytest.fixture(scope="session")
@@ -37,54 +43,76 @@ def node() -> str:
 
 class Results(NamedTuple):
     cases: dict[tuple[str, str], dict[str, Any]]
-    complaints: list[str]
-    """Of the applications, about anything; see ``AppPool``."""
+    stderr: str
+    """Of Node and of the applications."""
 
 
 @pytest.fixture(scope="session")
 def results(request: pytest.FixtureRequest, node: str) -> Results:
-    """What Node says about each (server, case) that is to be tested; all of them run side by side."""
+    """What Node says about each (target, case) that is to be tested; many of them run side by side."""
     wanted = wanted_cases(request.session, test_phoenix_js)
-    pool = AppPool(sorted({server for server, _ in wanted}))
-    with pool as processes:
-        runs = {p.server: start(node, p, [case for server, case in wanted if server == p.server]) for p in processes}
-        cases = {(server, case): result for server, run in runs.items() for case, result in finish(run).items()}
-    return Results(cases, pool.complaints)
-
-
-def start(node: str, process: AppProcess, cases: list[str]) -> "subprocess.Popen[str]":
-    command = [sys.executable, str(APP), "--server", process.server, "--port"]
-    task = json.dumps({"url": process.url, "command": command})
-    return subprocess.Popen(
-        [node, "main.mjs", task, *cases],
-        cwd=HERE,
-        env={**os.environ, "FORCE_COLOR": "0"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def finish(run: "subprocess.Popen[str]") -> dict[str, dict[str, Any]]:
-    """The results by case; one that Node did not get to has what Node wrote as its error."""
-    try:
-        stdout, stderr = run.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        run.kill()
-        stdout, stderr = run.communicate()
-        stderr += "\nnode did not end within 60 seconds"
-    results = {result["name"]: result for result in map(json.loads, stdout.splitlines())}
+    runs = [
+        {"target": name, **TARGETS[name]._asdict(), "name": case} for name, case in wanted if can_run(TARGETS[name])
+    ]
+    stdout, stderr = run(node, json.dumps({"launch": LAUNCH, "runs": runs, "chromium": CHROMIUM}))
+    reported = {(result["target"], result["name"]): result for result in map(json.loads, stdout.splitlines())}
     unfinished = {"ok": False, "error": f"node ended without a result for this case\n{stderr}", "log": []}
-    return {case: results.get(case, unfinished) for case in CASES}
+    return Results({case: reported.get(case, unfinished) for case in wanted}, stderr)
 
 
-@pytest.mark.parametrize("case", [(server, case) for server in SERVERS for case in CASES], ids="-".join)
+def can_run(target: Target) -> bool:
+    return target.runtime == "node" or CHROMIUM is not None
+
+
+def run(node: str, task: str) -> tuple[str, str]:
+    """What Node writes. It has a process group of its own, which is ended with all that it has started."""
+    with (
+        tempfile.TemporaryFile("w+") as stdin,
+        tempfile.TemporaryFile("w+") as stdout,
+        tempfile.TemporaryFile("w+") as stderr,
+    ):
+        stdin.write(task)
+        stdin.seek(0)
+        process = subprocess.Popen(
+            [node, "main.mjs"],
+            cwd=HERE,
+            env={**os.environ, "FORCE_COLOR": "0"},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        try:
+            process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            stderr.write(f"\nnode did not end within {SECONDS} seconds")
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        stdout.seek(0)
+        stderr.seek(0)
+        return stdout.read(), stderr.read()
+
+
+@pytest.mark.parametrize("case", WANTED, ids="-".join)
 def test_phoenix_js(case: tuple[str, str], results: Results) -> None:
+    if not can_run(TARGETS[case[0]]):
+        pytest.skip("Chromium is missing")
     result = results.cases[case]
     if not result["ok"]:
         pytest.fail("\n".join((result["error"], "", *result["log"])), pytrace=False)
 
 
 def test_nothing_went_wrong_unseen(results: Results) -> None:
-    if results.complaints:
-        pytest.fail("\n\n".join(results.complaints), pytrace=False)
+    if COMPLAINTS.search(results.stderr):
+        pytest.fail(f"node and the applications wrote:\n{results.stderr}", pytrace=False)
+
+
+def test_every_rule_is_about_a_case_that_exists() -> None:
+    cases = {case for names in CASES.values() for case in names}
+    assert {case for rules in ALL_RULES for case in rules} <= cases
+
+
+def test_every_case_has_a_target() -> None:
+    assert {case for _, case in WANTED} == {case for names in CASES.values() for case in names}

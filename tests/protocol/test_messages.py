@@ -7,7 +7,16 @@ from msgspec import Raw
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode as WebSocketOpcode
 
-from phoenix_channels.protocol.messages import EMPTY, Broadcast, EncodedBroadcast, Frame, Message, Opcode, payload_size
+from phoenix_channels.protocol.messages import (
+    EMPTY,
+    Broadcast,
+    EncodedBroadcast,
+    Frame,
+    Message,
+    Opcode,
+    Payload,
+    payload_size,
+)
 
 
 def test_opcodes_are_those_of_rfc_6455() -> None:
@@ -37,6 +46,30 @@ def test_the_wire_form_of_any_data(opcode: Opcode, data: bytes) -> None:
 
 def test_the_repr_shows_kind_and_data() -> None:
     assert repr(Frame(Opcode.BINARY, b"\0\1")) == "Frame(BINARY, b'\\x00\\x01')"
+
+
+@pytest.mark.feature("B076")
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Raw(b'"name=ada&password=hunter2&more=1"'),
+        Raw(b'"name=ada&password=hunter2"'),
+        Raw(b'"%invalid&password=hunter2"'),
+        Raw(b'{"nested":[{"password":"hunter2"}]}'),
+        b"password=hunter2",
+    ],
+    ids=["in the middle", "at the end", "malformed", "JSON", "binary"],
+)
+def test_the_repr_of_a_message_shows_nothing_of_its_payload(payload: Payload) -> None:
+    assert repr(Message("1", 2, "room:lobby", "log_in", payload)) == (
+        f"Message(join_ref='1', ref=2, topic='room:lobby', event='log_in', payload=<{len(memoryview(payload))} bytes>)"
+    )
+
+
+def test_the_repr_of_a_message_is_short_and_one_line() -> None:
+    text = repr(Message(["x" * 1000], {"x": "y" * 1000}, "a\nb" + "x" * 1000, ["x" * 1000], Raw(b"{}")))
+    assert len(text) < 1000
+    assert "\n" not in text
 
 
 @pytest.mark.parametrize("data", [b"", b'"\xc3\xb6"', b"x" * 1000])

@@ -76,6 +76,7 @@ def test_p033_objects(encode: Callable[[object], Payload], value: object, expect
     assert decode_payload(payload) == expected
 
 
+@pytest.mark.feature("B097")
 @pytest.mark.parametrize(
     "value", [None, True, 7, 1.5, "text", "{", [], [{}], ("a",), {1}, ArrayLike("hi"), Colour.RED, Raw(b"[]")], ids=repr
 )
@@ -213,6 +214,7 @@ def test_p072_a_broadcast_is_encoded_at_the_call() -> None:
     assert encode_broadcast("t" * 255, "e", b"\0").payload == b"\0"
 
 
+@pytest.mark.feature("B097", "C09")
 @pytest.mark.parametrize(
     ("topic", "event", "payload", "text"),
     [

@@ -35,6 +35,7 @@ REFS = ["1", "", "ünï", 7, 0, -1, 7.5, 7.0, True, None, {"n": [1]}, [1, "1", 1
 # V2 text
 
 
+@pytest.mark.feature("B096")
 def test_p030_five_elements() -> None:
     message = V2.decode('["1","2","room:lobby","shout",{"a":1}]', Opcode.TEXT)
     assert fields(message) == ("1", "2", "room:lobby", "shout", {"a": 1})
@@ -73,6 +74,7 @@ def test_text_may_come_as_bytes() -> None:
     assert fields(V2.decode('["1","2","größe","e",{}]'.encode(), Opcode.TEXT))[2] == "größe"
 
 
+@pytest.mark.feature("B096")
 @pytest.mark.parametrize(
     ("frame", "expected"),
     [
@@ -110,12 +112,14 @@ def test_p034_any_status_passes_through(serializer: Serializer, status: str) -> 
 # V2 binary
 
 
+@pytest.mark.feature("B098")
 def test_p035_a_client_pushes_kind_0() -> None:
     data = bytes.fromhex("00 02 03 05 05 3132 313233 746f706963 6576656e74 656667")
     assert V2.decode(data, Opcode.BINARY) == Message("12", "123", "topic", "event", b"efg")
     assert client_binary("12", "123", "topic", "event", b"efg") == data
 
 
+@pytest.mark.feature("B098")
 @pytest.mark.parametrize(
     ("frame", "expected"),
     [
@@ -152,6 +156,7 @@ def test_p040_up_to_255_bytes_a_field(text: str) -> None:
     assert fields(V2.decode(client_binary(text, text, text, text, b"1"), Opcode.BINARY)) == (text,) * 4 + (b"1",)
 
 
+@pytest.mark.feature("B099")
 @pytest.mark.parametrize(("text", "size"), [("x" * 256, 256), ("ö" * 128, 256), ("x" * 1000, 1000)])
 @pytest.mark.parametrize("field", ["join_ref", "ref", "topic", "event", "status"])
 def test_p040_a_longer_field_raises_naming_it_and_its_size(field: str, text: str, size: int) -> None:
@@ -212,6 +217,7 @@ def test_a_binary_frame_may_come_as_a_string() -> None:
 # V1
 
 
+@pytest.mark.feature("B078", "B095")
 def test_p043_objects_with_four_keys_and_an_optional_join_ref() -> None:
     text = '{"topic":"room:a","event":"phx_join","payload":{"a":1},"ref":"2"}'
     assert fields(V1.decode(text, Opcode.TEXT)) == (None, "2", "room:a", "phx_join", {"a": 1})
@@ -219,6 +225,7 @@ def test_p043_objects_with_four_keys_and_an_optional_join_ref() -> None:
     assert fields(V1.decode(text, Opcode.TEXT)) == ("1", None, "room:a", "e", None)
 
 
+@pytest.mark.feature("B078")
 @pytest.mark.parametrize("missing", ["topic", "event", "payload", "ref"])
 def test_p043_a_missing_key_is_malformed(missing: str) -> None:
     message = {"topic": "room:a", "event": "e", "payload": {}, "ref": "2", "join_ref": "1"}
@@ -231,6 +238,7 @@ V1_PUSH = '{"topic":"t","event":"p1","payload":{},"ref":null}'
 V1_REPLY = '{"topic":"t","event":"phx_reply","payload":{"status":"ok","response":{}},"ref":"2"}'
 
 
+@pytest.mark.feature("B095")
 @pytest.mark.parametrize(
     ("frame", "expected"),
     [

@@ -45,6 +45,7 @@ def test_a_pattern_is_a_string() -> None:
         TopicPattern.parse(5)  # type: ignore[arg-type]
 
 
+@pytest.mark.feature("B077")
 def test_p050_declaration_order_decides() -> None:
     routes = Routes([("room:lobby", 1), ("room:*", 2), ("room:late", 3), ("*", 4)])
     assert routes.match("room:lobby") == Route(1, "")
@@ -53,6 +54,7 @@ def test_p050_declaration_order_decides() -> None:
     assert routes.match("elsewhere") == Route(4, "elsewhere")
 
 
+@pytest.mark.feature("B077")
 def test_no_route_no_match() -> None:
     assert Routes[int]([]).match("room:lobby") is None
     assert Routes([("room:*", 1)]).match("stats:1") is None

@@ -58,6 +58,7 @@ TABLE: list[tuple[Any, str | None]] = [
 ]
 
 
+@pytest.mark.feature("C18")
 @pytest.mark.parametrize(("vsn", "expected"), TABLE, ids=lambda value: repr(value)[:30])
 def test_p028_c18_the_version_table(vsn: Any, expected: str | None) -> None:
     assert VERSIONS.negotiate(vsn) == expected

@@ -50,6 +50,7 @@ class ShoutChannel(Channel):
         return Reply.ok()
 
 
+@pytest.mark.feature("B070", "B071")
 async def test_a_channel_broadcasts_to_its_topic() -> None:
     """P-072."""
     async with serve(ShoutChannel) as (_, server):

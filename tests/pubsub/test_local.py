@@ -62,6 +62,7 @@ def test_each_subscriber_of_the_topic_gets_it() -> None:
     assert subscribers.registry.topics == 2
 
 
+@pytest.mark.feature("C10")
 def test_a_broadcast_is_encoded_once_per_serializer_and_all_share_the_frame() -> None:
     v1, v2 = CountingSerializer(V1JSONSerializer()), CountingSerializer(V2JSONSerializer())
     subscribers = Subscribers()
@@ -75,6 +76,7 @@ def test_a_broadcast_is_encoded_once_per_serializer_and_all_share_the_frame() ->
     assert len(frames) == 2
 
 
+@pytest.mark.feature("C10")
 def test_nothing_is_encoded_when_no_client_wants_a_frame() -> None:
     v2 = CountingSerializer(V2JSONSerializer())
     subscribers = Subscribers()

@@ -157,6 +157,7 @@ WAYS = [
 ]  # fmt: skip
 
 
+@pytest.mark.feature("C08", "C09")
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_crash_ends_this_channel_only(way: str, caplog: pytest.LogCaptureFixture) -> None:
     """terminate runs first, with the error, and what it pushes comes before phx_error."""

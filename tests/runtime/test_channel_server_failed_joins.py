@@ -147,6 +147,7 @@ class BinaryRefusal(Channel):
         raise JoinRefused(b"data")
 
 
+@pytest.mark.feature("C09")
 @pytest.mark.parametrize(
     ("channel_class", "topic", "terminates"),
     [

@@ -212,6 +212,7 @@ async def test_a_plain_after_join_and_one_that_fails() -> None:
         ]
 
 
+@pytest.mark.feature("C06")
 async def test_broadcasts_around_a_join_come_after_its_reply_and_none_of_them_twice() -> None:
     """P-053: from the first broadcast that a client gets, it gets all of them, and the join's reply before."""
     go = anyio.Event()
@@ -242,6 +243,7 @@ async def test_broadcasts_around_a_join_come_after_its_reply_and_none_of_them_tw
         assert 10 <= numbers[0] < 50
 
 
+@pytest.mark.feature("C06")
 async def test_a_broadcast_made_right_after_the_acceptance_is_not_lost() -> None:
     """One step: whoever sees the reply, sees every broadcast after it."""
 
@@ -258,6 +260,7 @@ async def test_a_broadcast_made_right_after_the_acceptance_is_not_lost() -> None
             await client.close()
 
 
+@pytest.mark.feature("C03")
 async def test_a_null_join_ref_is_replaced_by_the_ref_except_in_the_last_frame() -> None:
     """P-056."""
 

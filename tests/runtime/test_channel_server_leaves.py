@@ -70,6 +70,7 @@ async def test_who_may_push() -> None:
         assert await client.call(None, 8, "room:a", "ok") == frames.reply(1, 8, "room:a")
 
 
+@pytest.mark.feature("C07")
 async def test_a_leave_waits_for_what_came_before_and_drops_what_comes_after() -> None:
     journal, release = Journal(), anyio.Event()
 

@@ -11,6 +11,7 @@ from tests.support.apps import serve
 from tests.support.loops import Journal, settle
 
 
+@pytest.mark.feature("C04")
 async def test_the_new_reply_comes_before_the_old_close() -> None:
     """P-057."""
     journal = Journal()

@@ -34,6 +34,7 @@ def late_channel() -> type[LateChannel]:
     return RoomChannel
 
 
+@pytest.mark.feature("B073", "B074")
 @pytest.mark.parametrize("event", ["later", "plain_later"])
 async def test_a_reply_may_come_later_and_more_than_once(event: str) -> None:
     room = late_channel()
@@ -155,6 +156,7 @@ async def test_what_cannot_be_replied_raises_where_it_is_tried() -> None:
         assert await client.receive() == frames.reply("1", "5", "room:a", "the channel is as it was")
 
 
+@pytest.mark.feature("B075")
 async def test_the_right_to_reply_belongs_to_a_message_with_a_ref_that_is_being_handled() -> None:
     """After a handler has ended, its ref is gone."""
     journal = Journal()

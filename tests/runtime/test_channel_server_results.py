@@ -100,6 +100,7 @@ REASONS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.feature("C08")
 @EVENTS
 @REASONS
 async def test_a_stop_closes_before_terminate_or_fails_after_it(event: str, reason: object, graceful: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from phoenix_channels import Channel, Limits, Reply, incoming
+from phoenix_channels import Channel, Limits, Reply, WebSocketOptions, incoming
 from tests.support import frames
 from tests.support.apps import serve
 from tests.support.loops import DEADLINE, on_virtual_time, settle
@@ -33,6 +33,7 @@ def echo_channel() -> type[EchoChannel]:
     return RoomChannel
 
 
+@pytest.mark.feature("C11")
 async def test_silence_beyond_the_timeout_closes() -> None:
     """P-081; what goes out does not count."""
     async with serve(echo_channel(), timeout=0.05) as (endpoint, server):
@@ -48,6 +49,7 @@ async def test_silence_beyond_the_timeout_closes() -> None:
         await client.wait_ended()
 
 
+@pytest.mark.feature("C11")
 @on_virtual_time()
 @pytest.mark.parametrize(
     "frame",
@@ -96,9 +98,9 @@ async def test_the_timeout_stands_still_while_reading_does() -> None:
 async def test_each_mount_has_a_timeout_of_its_own() -> None:
     room = echo_channel()
     async with serve(room, timeout=60.0) as (endpoint, server):
-        socket_class = endpoint.mounts.match(("socket", "websocket")).socket_class  # type: ignore[union-attr]
-        endpoint.socket("/hasty", socket_class, timeout=10.0)
-        endpoint.socket("/patient", socket_class, timeout=None)
+        socket_class = endpoint.mounts.match(("socket", "websocket")).mount.socket_class  # type: ignore[union-attr]
+        endpoint.socket("/hasty", socket_class, websocket=WebSocketOptions(timeout=10.0))
+        endpoint.socket("/patient", socket_class, websocket=WebSocketOptions(timeout=None))
         default = await server.connect()
         hasty = await server.connect("/hasty/websocket")
         patient = await server.connect("/patient/websocket")

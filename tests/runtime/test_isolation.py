@@ -183,6 +183,7 @@ async def test_a_hung_connect_holds_up_nobody() -> None:
         await hung.heartbeat()
 
 
+@pytest.mark.feature("C05")
 async def test_heartbeats_and_other_joins_go_on_while_a_join_hangs() -> None:
     """The join holds up its own topic only."""
     release = anyio.Event()

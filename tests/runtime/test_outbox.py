@@ -115,9 +115,26 @@ async def test_a_frame_larger_than_the_bound_reaches_a_client_that_reads() -> No
         for _ in range(3):
             endpoint.broadcast("room:a", "big", {"padding": 5000 * "x"})
             assert await client.receive() == frames.broadcast("room:a", "big", {"padding": 5000 * "x"})
-        endpoint.broadcast("room:a", "big", {"padding": 5000 * "x"})
-        endpoint.broadcast("room:a", "small", {})
+
+
+async def test_one_callback_may_send_more_than_the_bound_to_a_client_that_reads() -> None:
+    """Nothing is written before the loop turns: until then the client cannot be slow."""
+    async with serve(flood_channel(), limits=LIMITS) as (endpoint, server):
+        client = await server.joined("room:a")
+        for n in range(60):
+            endpoint.broadcast("room:a", "n", {"n": n, **PADDING})
+        expected = [frames.broadcast("room:a", "n", {"n": n, **PADDING}) for n in range(60)]
+        assert await client.receive_many(60) == expected
+        assert endpoint.statistics().dropped_frames == 0
+
+
+async def test_one_callback_may_not_send_without_end() -> None:
+    async with serve(flood_channel(), limits=LIMITS) as (endpoint, server):
+        client = await server.joined("room:a")
+        for _ in range(5):
+            endpoint.broadcast("room:a", "big", {"padding": 5000 * "x"})
         assert await client.receive_close() == 1013
+        assert endpoint.statistics().dropped_frames > 0
 
 
 async def test_its_own_pushes_close_a_client_too() -> None:
@@ -204,7 +221,7 @@ async def test_a_client_that_takes_nothing_any_more_is_given_up() -> None:
     async with serve(room, limits=LIMITS) as (endpoint, server):
         client = await server.joined("room:a")
         client.stop_reading()
-        client.send_nowait(["1", "2", "room:a", "flood", {"count": 100}])
+        client.send_nowait(["1", "2", "room:a", "flood", {"count": 400}])
         await anyio.sleep(CLOSE_TIMEOUT - 1)
         assert not client.ended.is_set()
         assert endpoint.statistics().channels == 0

@@ -132,6 +132,7 @@ async def test_a_binary_join_reply_ends_the_connection_and_binary_frames_hold_js
         assert await other.receive() == reply("2")
 
 
+@pytest.mark.feature("B095")
 @pytest.mark.parametrize(
     "garbage", ["[]", '["1","2","room:a","echo",{}]', '{"topic":"room:a","event":"echo","ref":"1"}']
 )

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
-from phoenix_channels import Channel, ChannelRoute, Endpoint, Limits, Socket
+from phoenix_channels import Channel, ChannelRoute, Endpoint, Limits, Socket, WebSocketOptions
 from phoenix_channels.pubsub.base import PubSub
 from tests.support.asgi import Server, serving
 
@@ -32,7 +32,7 @@ def make_endpoint(
             return socket_id
 
     endpoint = Endpoint(limits=limits, pubsub=pubsub)
-    endpoint.socket("/socket", UserSocket, timeout=timeout)
+    endpoint.socket("/socket", UserSocket, websocket=WebSocketOptions(timeout=timeout))
     return endpoint
 
 

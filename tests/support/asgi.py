@@ -249,10 +249,18 @@ class Server:
         await client.join(topic, payload)
         return client
 
-    async def request(self, method: str, path: str, *, query: str = "", headers: Iterable[tuple[str, str]] = ()) -> Any:
-        """A plain HTTP request: status and body."""
+    def start_request(
+        self, method: str, path: str, *, query: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+    ) -> Run:
+        """Send a plain HTTP request; its response comes to ``outgoing``."""
         run = Run(self._app, _scope("http", path, query, headers, method=method))
+        run.incoming.put({"type": "http.request", "body": body, "more_body": False})
         self._group.start_soon(run.run)
+        return run
+
+    async def request(self, method: str, path: str, **options: Any) -> Any:
+        """A plain HTTP request: status and body; the keywords are those of :meth:`start_request`."""
+        run = self.start_request(method, path, **options)
         await run.wait_ended()
         start, body = await run.outgoing.get(), await run.outgoing.get()
         return start["status"], body["body"]

@@ -19,6 +19,7 @@ from phoenix_channels import (
     channel,
     incoming,
 )
+from phoenix_channels.transports.options import MountOptions
 
 
 async def eventually(condition: Callable[[], object], *, seconds: float = 5.0) -> None:
@@ -127,8 +128,9 @@ def socket_class(journal: Journal) -> type[AnySocket]:
     return RoomSocket
 
 
-def make_endpoint(journal: Journal, **options: Any) -> Endpoint:
+def make_endpoint(journal: Journal, mount: MountOptions | None = None, **options: Any) -> Endpoint:
     """An endpoint with the application at ``/socket``; the options are those of :class:`Endpoint`."""
     endpoint = Endpoint(**options)
-    endpoint.socket("/socket", socket_class(journal))
+    settings: MountOptions = {"connect_info": ["peer_data", "uri", "user_agent"]}
+    endpoint.socket("/socket", socket_class(journal), **settings | (mount or {}))
     return endpoint

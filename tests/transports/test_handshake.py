@@ -1,67 +1,44 @@
-"""From a request to an accepted socket or a refusal, in the order of P-007."""
+"""From a request to an accepted socket, in the order of P-007."""
 
 from __future__ import annotations
 
 import logging
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
 import anyio
 import pytest
 
-from phoenix_channels import ConnectInfo, ConnectRefused, Endpoint, Socket, telemetry
-from phoenix_channels.protocol.params import MAX_QUERY_BYTES
-from phoenix_channels.transports.handshake import Accepted, Refusal, Request, handshake, make_driver, upgrade_error
-from phoenix_channels.transports.mounts import Mount, MountOptions
-from tests.transports.app import AnySocket, Journal, make_endpoint, socket_class
-
-BAD_REQUEST = Refusal(400, b'{"errors":{"detail":"Bad Request"}}', "application/json; charset=utf-8")
-TOO_LONG = Refusal(414, b'{"errors":{"detail":"Request-URI Too Long"}}', "application/json; charset=utf-8")
-BROKEN = Refusal(500, b'{"errors":{"detail":"Internal Server Error"}}', "application/json; charset=utf-8")
-FORBIDDEN = Refusal(403)
-
-
-def request(query: bytes = b"vsn=2.0.0", *headers: tuple[str, str], path: str = "/socket/websocket") -> Request:
-    return Request(
-        scheme="http",
-        path=path,
-        query=query,
-        headers=[("Host", "example.com"), *headers],
-        peer=("192.0.2.1", 5),
-    )
-
-
-async def ask(
-    asked: Request, options: MountOptions | None = None, cls: type[Socket] | None = None, **endpoint_options: Any
-) -> tuple[Accepted | Refusal, Journal]:
-    journal = Journal()
-    mount = Mount("/socket", cls or socket_class(journal), options or {})
-    return await handshake(Endpoint(**endpoint_options), mount, asked), journal
-
-
-# Request
-
-
-def test_the_headers_of_a_request() -> None:
-    asked = request(b"", ("X-One", "1"), ("x-one", "2"), ("Empty", ""))
-    assert asked.header("x-one") == "1"
-    assert asked.headers("x-one") == ["1", "2"]
-    assert asked.header("empty") == ""
-    assert asked.header("absent") is None
-    assert asked.headers("absent") == []
-
-
-@pytest.mark.parametrize(
-    ("query", "headers", "uri"),
-    [
-        (b"a=1&b=%C3%A4", [("host", "example.com:4000")], "https://example.com:4000/socket/websocket?a=1&b=%C3%A4"),
-        (b"", [("host", "example.com")], "https://example.com/socket/websocket"),
-        (b"a=\xe4", [], "https:///socket/websocket?a=\xe4"),
-    ],
+from phoenix_channels import (
+    URI,
+    ConnectInfo,
+    Drainer,
+    PeerData,
+    RawSocket,
+    Request,
+    Response,
+    SessionOptions,
+    Socket,
+    WebSocketOptions,
+    telemetry,
 )
-def test_the_uri_of_a_request(query: bytes, headers: list[tuple[str, str]], uri: str) -> None:
-    asked = Request(scheme="https", path="/socket/websocket", query=query, headers=headers, peer=None)
-    assert asked.uri == uri
+from phoenix_channels.protocol.params import MAX_QUERY_BYTES
+from phoenix_channels.protocol.serializers import V1JSONSerializer, V2JSONSerializer
+from phoenix_channels.runtime.channels_driver import ChannelsDriver
+from phoenix_channels.runtime.driver import Terms
+from phoenix_channels.runtime.raw_driver import RawDriver
+from phoenix_channels.transports.handshake import Accepted, handshake, make_driver, websocket_terms
+from phoenix_channels.transports.options import MountOptions
+from tests.transports.app import AnySocket, Journal, make_endpoint
+from tests.transports.handshakes import BAD_REQUEST, BROKEN, FORBIDDEN, ORIGIN, TOO_LONG, ask, request
+
+
+def offer(*entries: str) -> tuple[str, str]:
+    return "Sec-WebSocket-Protocol", ", ".join(entries)
+
+
+TOKEN = "base64url.bearer.phx." + b64encode(b"secret").decode().rstrip("=")
 
 
 # Accepted
@@ -69,25 +46,45 @@ def test_the_uri_of_a_request(query: bytes, headers: list[tuple[str, str]], uri:
 
 async def test_an_accepted_socket() -> None:
     journal = Journal()
-    endpoint = make_endpoint(journal)
-    mount = endpoint.mounts.match(("socket", "websocket"))
-    assert mount is not None
-    accepted = await handshake(endpoint, mount, request(b"vsn=2.0.0&user=ada", ("User-Agent", "browser")))
+    endpoint = make_endpoint(journal, {"websocket": WebSocketOptions(timeout=5, max_frame_size=7), "drainer": False})
+    match = endpoint.mounts.match(("socket", "websocket"))
+    assert match is not None
+    accepted = await handshake(endpoint, match, request(b"vsn=2.0.0&user=ada", ("User-Agent", "browser")))
     assert isinstance(accepted, Accepted)
-    assert accepted.mount is mount
-    assert accepted.socket_id == "users:ada"
-    assert isinstance(accepted.socket, AnySocket)
-    assert (accepted.socket.endpoint, accepted.socket.transport) == (endpoint, "websocket")
+    assert (accepted.match, accepted.socket_id, accepted.subprotocol) == (match, "users:ada", None)
+    socket = accepted.socket
+    assert isinstance(socket, AnySocket)
+    assert (socket.endpoint, socket.transport, socket.subprotocol) == (endpoint, "websocket", None)
     (params, info), = journal.connects  # fmt: skip
     assert params == {"vsn": "2.0.0", "user": "ada"}
     assert info == ConnectInfo(
-        transport="websocket",
-        uri="http://example.com/socket/websocket?vsn=2.0.0&user=ada",
-        peer=("192.0.2.1", 5),
+        uri=URI("http", "example.com", 80, "/socket/websocket", "vsn=2.0.0&user=ada"),
+        peer_data=PeerData("192.0.2.1", 5),
         user_agent="browser",
     )
-    driver = make_driver(endpoint, accepted)
-    assert (driver.socket, driver.serializer, driver.timeout) == (accepted.socket, accepted.serializer, 60.0)
+    driver = make_driver(endpoint, accepted, websocket_terms(match))
+    assert isinstance(driver, ChannelsDriver)
+    assert (driver.socket, driver.serializer, driver.socket_id) == (socket, accepted.serializer, "users:ada")
+    assert driver.terms == Terms(timeout=5, max_frame_size=7, drainer=False)
+
+
+async def test_the_terms_of_a_mount_that_says_nothing() -> None:
+    accepted, _ = await ask(request())
+    assert isinstance(accepted, Accepted)
+    assert websocket_terms(accepted.match) == Terms(timeout=60.0, max_frame_size=10_000_000, drainer=Drainer())
+
+
+async def test_p087_a_raw_socket_has_no_version() -> None:
+    class EchoSocket(RawSocket):
+        pass
+
+    for query in (b"", b"vsn=9.0.0", b"vsn[]=2"):
+        accepted, _ = await ask(request(query), cls=EchoSocket)
+        assert isinstance(accepted, Accepted)
+        assert accepted.serializer is None
+        assert isinstance(accepted.socket, EchoSocket)
+        driver = make_driver(accepted.socket.endpoint, accepted, websocket_terms(accepted.match))
+        assert isinstance(driver, RawDriver)
 
 
 async def test_every_connection_has_a_socket_of_its_own_and_plain_functions_do() -> None:
@@ -108,6 +105,42 @@ async def test_every_connection_has_a_socket_of_its_own_and_plain_functions_do()
         assert accepted.socket_id is None
         assert accepted.socket is seen[-1]
     assert seen[0] is not seen[1]
+
+
+# Params
+
+
+async def test_p003_variables_of_the_path_are_params_and_win() -> None:
+    asked = request(b"user_id=22&_org=b&a=1&vsn=2.0.0", path="/ws/2%201/x/websocket")
+    accepted, journal = await ask(asked, at="/ws/:user_id/:_org")
+    assert isinstance(accepted, Accepted)
+    assert journal.connects[0][0] == {"user_id": "2 1", "_org": "b", "a": "1", "vsn": "2.0.0"}
+    accepted, journal = await ask(request(b"user_id[a]=1", path="/ws/21/websocket"), at="/ws/:user_id")
+    assert journal.connects[0][0] == {"user_id": "21"}
+
+
+async def test_p003_also_the_version_may_come_from_the_path() -> None:
+    accepted, _ = await ask(request(b"vsn=9", path="/2.0.0/websocket"), at="/:vsn")
+    assert isinstance(accepted, Accepted)
+    assert isinstance(accepted.serializer, V2JSONSerializer)
+
+
+async def test_the_length_of_a_query() -> None:
+    query = b"a=" + b"x" * (MAX_QUERY_BYTES - 2)
+    result, journal = await ask(request(query))
+    assert isinstance(result, Accepted)
+    assert len(journal.connects[0][0]["a"]) == MAX_QUERY_BYTES - 2
+    result, journal = await ask(request(query + b"x"))
+    assert (result, journal.connects) == (TOO_LONG, [])
+
+
+@pytest.mark.parametrize("query", [b"a=%ff", b"%ff=a", b"a=\xff", b"a[%ff]=1", b"vsn=2.0.0&a=%C3"])
+async def test_a_query_that_is_not_utf_8(query: bytes) -> None:
+    result, journal = await ask(request(query))
+    assert (result, journal.connects) == (BAD_REQUEST, [])
+
+
+# Versions
 
 
 @pytest.mark.parametrize(
@@ -134,154 +167,20 @@ async def test_versions(caplog: pytest.LogCaptureFixture, query: bytes, accepted
         assert "there are ~> 1.0.0, ~> 2.0.0" in caplog.text
 
 
-# Refused
+async def test_p029_a_mount_has_serializers_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    new, old = V2JSONSerializer(), V1JSONSerializer()
+    mount: MountOptions = {"serializers": [(new, "~> 3.1.2"), (old, "~> 1.0.0")]}
+    for query, serializer in ((b"vsn=3.1.2", new), (b"vsn=3.1.7", new), (b"", old)):
+        accepted, _ = await ask(request(query), mount)
+        assert isinstance(accepted, Accepted)
+        assert accepted.serializer is serializer
+    for query in (b"vsn=2.0.0", b"vsn=3.1.1", b"vsn=3.2.0"):
+        result, journal = await ask(request(query), mount)
+        assert (result, journal.connects) == (FORBIDDEN, [])
+    assert "there are ~> 3.1.2, ~> 1.0.0" in caplog.text
 
 
-async def test_the_length_of_a_query() -> None:
-    query = b"a=" + b"x" * (MAX_QUERY_BYTES - 2)
-    result, journal = await ask(request(query))
-    assert isinstance(result, Accepted)
-    assert len(journal.connects[0][0]["a"]) == MAX_QUERY_BYTES - 2
-    result, journal = await ask(request(query + b"x"))
-    assert (result, journal.connects) == (TOO_LONG, [])
-
-
-@pytest.mark.parametrize("query", [b"a=%ff", b"%ff=a", b"a=\xff", b"a[%ff]=1", b"vsn=2.0.0&a=%C3"])
-async def test_a_query_that_is_not_utf_8(query: bytes) -> None:
-    result, journal = await ask(request(query))
-    assert (result, journal.connects) == (BAD_REQUEST, [])
-
-
-@pytest.mark.parametrize(
-    ("connect", "status", "level", "log"),
-    [
-        ("refuse", 403, logging.INFO, "refused a connection: None"),
-        ("refuse+with+reason", 403, logging.INFO, "refused a connection: 'expired'"),
-        ("crash", 500, logging.ERROR, "connect or id failed"),
-        ("return", 403, logging.ERROR, "connect returned False; legal is None"),
-    ],
-)
-async def test_what_connect_may_do(
-    caplog: pytest.LogCaptureFixture, connect: str, status: int, level: int, log: str
-) -> None:
-    caplog.set_level(logging.INFO, "phoenix_channels")
-    result, _ = await ask(request(b"connect=" + connect.encode()))
-    assert result == (BROKEN if status == 500 else FORBIDDEN)
-    (record,) = caplog.records
-    assert record.levelno == level
-    assert log in record.getMessage()
-    assert (record.exc_info is not None) is (connect == "crash")
-
-
-async def test_a_plain_connect_that_returns_something(caplog: pytest.LogCaptureFixture) -> None:
-    class LegacySocket(Socket):
-        def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> Any:
-            return True
-
-    result, _ = await ask(request(), cls=LegacySocket)
-    assert result == FORBIDDEN
-    assert "LegacySocket.connect returned True; legal is None" in caplog.text
-
-
-async def test_a_connect_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
-    class SlowSocket(Socket):
-        connect_timeout = 0.01
-
-        async def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
-            await anyio.sleep_forever()
-
-    with anyio.fail_after(5):
-        result, _ = await ask(request(), cls=SlowSocket)
-    assert result == BROKEN
-    assert "SlowSocket" in caplog.text
-
-
-async def test_a_connect_that_hangs_and_resists(caplog: pytest.LogCaptureFixture) -> None:
-    class StubbornSocket(Socket):
-        connect_timeout = 0.01
-
-        async def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
-            with anyio.CancelScope(shield=True):
-                await anyio.sleep(0.03)
-
-    result, _ = await ask(request(), cls=StubbornSocket)
-    assert result == BROKEN
-    assert "StubbornSocket" in caplog.text
-
-
-async def test_connect_in_a_task_group() -> None:
-    class GroupSocket(Socket):
-        async def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self.refuse)
-
-        async def refuse(self) -> None:
-            raise ConnectRefused("in a group")
-
-    result, _ = await ask(request(), cls=GroupSocket)
-    assert result == FORBIDDEN
-
-
-async def test_a_handshake_that_is_cancelled_is_no_refusal(caplog: pytest.LogCaptureFixture) -> None:
-    class HangingSocket(Socket):
-        async def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
-            scope.cancel()
-            await anyio.sleep_forever()
-
-    with anyio.CancelScope() as scope:
-        await ask(request(), cls=HangingSocket)
-    assert scope.cancelled_caught
-    assert caplog.records == []
-
-
-@pytest.mark.parametrize(
-    ("query", "results"),
-    [
-        (b"vsn=2.0.0&token=secret", ["ok"]),
-        (b"connect=refuse", ["error"]),
-        # Neither these: P-027.
-        (b"connect=crash", []),
-        (b"vsn=9.0.0", []),
-        (b"a=%ff", []),
-    ],
-)
-async def test_telemetry(query: bytes, results: list[str]) -> None:
-    told: list[Mapping[str, Any]] = []
-
-    def hear(event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:
-        assert event == "phoenix.socket_connected"
-        assert measurements["duration"] >= 0
-        told.append(metadata)
-
-    telemetry.attach(telemetry.SOCKET_CONNECTED, hear)
-    try:
-        _, journal = await ask(request(query))
-    finally:
-        telemetry.detach(telemetry.SOCKET_CONNECTED, hear)
-    assert [metadata["result"] for metadata in told] == results
-    for metadata in told:
-        assert metadata["params"] == journal.connects[0][0]
-        assert metadata["connect_info"] == journal.connects[0][1]
-        assert metadata["transport"] == "websocket"
-
-
-@pytest.mark.parametrize(
-    ("user", "result", "log"),
-    [("number", FORBIDDEN, "id returned 7; legal are a string and None"), ("", Accepted, ""), ("ada", Accepted, "")],
-)
-async def test_what_id_may_return(caplog: pytest.LogCaptureFixture, user: str, result: Any, log: str) -> None:
-    found, _ = await ask(request(b"user=" + user.encode()))
-    assert found == result if isinstance(result, Refusal) else isinstance(found, result)
-    assert log in caplog.text
-
-
-async def test_an_id_that_raises(caplog: pytest.LogCaptureFixture) -> None:
-    result, _ = await ask(request(b"user[]=ada"))  # str + list
-    assert result == BROKEN
-    assert "TypeError" in caplog.text
-
-
-ORIGIN = ("Origin", "http://app.example")
+# Origins
 
 
 @pytest.mark.parametrize(
@@ -297,6 +196,11 @@ ORIGIN = ("Origin", "http://app.example")
         ([ORIGIN], {}, {"host": "app.example"}, True),
         ([("Origin", "http://example.com")], {}, {"host": "app.example"}, False),
         ([("Origin", "http://example.com")], {"check_origin": False}, {"host": "app.example"}, True),
+        ([ORIGIN], {"check_origin": ["//app.example"]}, {}, True),
+        ([ORIGIN], {}, {"check_origin": ["//app.example"]}, True),
+        ([ORIGIN], {"check_origin": "conn"}, {"check_origin": ["//app.example"]}, False),
+        ([ORIGIN], {"websocket": WebSocketOptions(check_origin=False)}, {}, True),
+        ([ORIGIN], {"websocket": WebSocketOptions(check_origin=True), "check_origin": False}, {}, False),
         # What a proxy, or a page by way of it, says about the host does not count.
         ([ORIGIN, ("X-Forwarded-Host", "app.example")], {}, {}, False),
         ([ORIGIN, ("Forwarded", "host=app.example")], {}, {}, False),
@@ -316,64 +220,177 @@ async def test_origins(
         assert result == FORBIDDEN
 
 
-async def test_the_order_of_the_checks(caplog: pytest.LogCaptureFixture) -> None:
-    everything = request(b"vsn=9&connect=crash&a=%ff" + b"x" * MAX_QUERY_BYTES, ORIGIN)
-    assert (await ask(everything))[0] == TOO_LONG
-    undecodable = request(b"vsn=9&connect=crash&a=%ff", ORIGIN)
-    assert (await ask(undecodable))[0] == BAD_REQUEST
-    assert caplog.records == []
-    foreign = request(b"vsn=9&connect=crash", ORIGIN)
-    assert (await ask(foreign))[0] == FORBIDDEN
-    assert [("origin" in record.getMessage(), record.levelno) for record in caplog.records] == [(True, logging.ERROR)]
-
-
-async def test_while_draining() -> None:
-    journal = Journal()
-    endpoint = make_endpoint(journal)
-    mount = endpoint.mounts.match(("socket", "websocket"))
-    assert mount is not None
-    await endpoint.drain()
-    assert await handshake(endpoint, mount, request(b"a=%ff", ORIGIN)) == Refusal(503)
-    assert journal.connects == []
-
-
-# The upgrade
-
-GOOD = {
-    "Host": "example.com",
-    "Connection": "keep-alive, Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-}
+# Subprotocols and the auth token
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "body"),
+    ("subprotocols", "offered", "selected"),
     [
-        ("Host", "", None),
-        ("Connection", "UPGRADE", None),
-        ("Connection", " upgrade ,close", None),
-        ("Upgrade", "h2c, WebSocket", None),
-        ("Host", None, b"'host' header is absent"),
-        ("Connection", None, b"'connection' header must contain 'upgrade', got []"),
-        ("Connection", "keep-alive", b"'connection' header must contain 'upgrade', got [\"keep-alive\"]"),
-        ("Connection", "upgraded", b"'connection' header must contain 'upgrade', got [\"upgraded\"]"),
-        ("Upgrade", None, b"'upgrade' header must contain 'websocket', got []"),
-        ("Upgrade", "h2c", b"'upgrade' header must contain 'websocket', got [\"h2c\"]"),
-        ("Sec-WebSocket-Version", None, b"'sec-websocket-version' header must equal '13', got []"),
-        ("Sec-WebSocket-Version", "8", b"'sec-websocket-version' header must equal '13', got [\"8\"]"),
-        ("Sec-WebSocket-Key", None, b"'sec-websocket-key' header is absent"),
+        ((), ["graphql"], None),
+        (["graphql", "json"], [], None),
+        (["graphql", "json"], ["json", "graphql"], "graphql"),
+        (["graphql", "json"], ["xml", "json"], "json"),
     ],
 )
-def test_upgrades(name: str, value: str | None, body: bytes | None) -> None:
-    headers = [(key, text) for key, text in (GOOD | {name: value}).items() if text is not None]
-    asked = Request(scheme="http", path="/", query=b"", headers=headers, peer=None)
-    assert upgrade_error(asked) == (None if body is None else Refusal(400, body))
+async def test_p017_the_first_subprotocol_of_the_mount_that_the_client_offers_is_selected(
+    subprotocols: list[str], offered: list[str], selected: str | None
+) -> None:
+    headers = [offer(*offered)] if offered else []
+    result, _ = await ask(request(b"", *headers), {"websocket": WebSocketOptions(subprotocols=subprotocols)})
+    assert isinstance(result, Accepted)
+    assert (result.subprotocol, result.socket.subprotocol) == (selected, selected)
 
 
-def test_headers_in_several_lines() -> None:
-    headers = [("connection", "keep-alive"), *GOOD.items(), ("sec-websocket-version", "8")]
-    asked = Request(scheme="http", path="/", query=b"", headers=headers, peer=None)
-    body = b"'sec-websocket-version' header must equal '13', got [\"13\", \"8\"]"
-    assert upgrade_error(asked) == Refusal(400, body)
+async def test_p017_without_a_common_subprotocol_the_client_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    result, journal = await ask(request(b"", offer("xml")), {"websocket": WebSocketOptions(subprotocols=["json"])})
+    assert (result, journal.connects) == (FORBIDDEN, [])
+    assert "'xml'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("offered", "token", "selected"),
+    [
+        (["phoenix", TOKEN], "secret", "phoenix"),
+        ([TOKEN], "secret", None),
+        (["phoenix"], None, "phoenix"),
+        ([TOKEN, TOKEN, "phoenix"], None, "phoenix"),
+    ],
+)
+async def test_p018_the_token_of_the_client_is_told_to_connect(
+    offered: list[str], token: str | None, selected: str | None
+) -> None:
+    result, journal = await ask(
+        request(b"", offer(*offered)), {"auth_token": True, "connect_info": ["sec_websocket_headers"]}
+    )
+    assert isinstance(result, Accepted)
+    assert result.subprotocol == selected
+    (_, info), = journal.connects  # fmt: skip
+    assert info.auth_token == token
+    assert not any("bearer" in value for _, value in info.sec_websocket_headers)
+
+
+@pytest.mark.parametrize("offered", [["graphql"], ["phoenix", "base64url.bearer.phx.%"]])
+async def test_p018_what_is_no_token_and_not_phoenix_is_refused(offered: list[str]) -> None:
+    result, journal = await ask(request(b"", offer(*offered)), {"auth_token": True})
+    assert (result, journal.connects) == (FORBIDDEN, [])
+
+
+# The order of it all
+
+
+def unloadable(cookies: Mapping[str, str]) -> None:
+    raise RuntimeError("no session store")
+
+
+async def test_p007_the_order_of_the_checks() -> None:
+    mount: MountOptions = {
+        "websocket": WebSocketOptions(subprotocols=["json"]),
+        "connect_info": ["session"],
+        "session": SessionOptions(load=unloadable),
+        "check_csrf": False,
+    }
+    xml, json = offer("xml"), offer("json")
+    good = ("Origin", "http://example.com")
+    echoed = (("sec-websocket-protocol", "json"),)
+    long = b"vsn=9&connect=crash&a=%ff" + b"x" * MAX_QUERY_BYTES
+    for asked, response in (
+        (request(long, ORIGIN, xml, method="POST"), Response(400)),
+        (request(long, ORIGIN, xml), TOO_LONG),
+        (request(b"vsn=9&connect=crash&a=%ff", ORIGIN, xml), BAD_REQUEST),
+        (request(b"vsn=9&connect=crash", ORIGIN, xml), FORBIDDEN),
+        (request(b"vsn=9&connect=crash", good, xml), FORBIDDEN),
+        (request(b"connect=refuse", good, json), BROKEN),
+    ):
+        result, journal = await ask(asked, mount)
+        assert (result, journal.connects) == (response, [])
+    del mount["session"], mount["connect_info"]
+    for query, response, connects in (
+        (b"vsn=9&connect=crash", Response(403, b"", echoed), 0),
+        (b"connect=crash", BROKEN, 1),
+    ):
+        result, journal = await ask(request(query, good, json), mount)
+        assert (result, len(journal.connects)) == (response, connects)
+
+
+async def test_p007_connect_info_is_built_before_the_version_is_negotiated() -> None:
+    mount: MountOptions = {
+        "connect_info": ["session"],
+        "session": SessionOptions(load=unloadable),
+        "check_csrf": False,
+    }
+    result, _ = await ask(request(b"vsn=9"), mount)
+    assert result == BROKEN
+
+
+async def test_the_origin_comes_before_the_version(caplog: pytest.LogCaptureFixture) -> None:
+    assert (await ask(request(b"vsn=9&connect=crash", ORIGIN)))[0] == FORBIDDEN
+    assert [("origin" in record.getMessage(), record.levelno) for record in caplog.records] == [(True, logging.ERROR)]
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS", "PUT", "get"])
+async def test_p008_any_method_but_get(method: str) -> None:
+    result, journal = await ask(request(b"a=%ff", method=method))
+    assert (result, journal.connects) == (Response(400), [])
+
+
+async def test_while_draining_nobody_is_let_in() -> None:
+    journal = Journal()
+    endpoint = make_endpoint(journal)
+    match = endpoint.mounts.match(("socket", "websocket"))
+    assert match is not None
+    await endpoint.drain()
+    for query in (b"", b"vsn=9", b"connect=crash"):
+        assert await handshake(endpoint, match, request(query)) == Response(503)
+    # What is wrong with the request itself is said as ever.
+    assert await handshake(endpoint, match, request(b"a=%ff")) == BAD_REQUEST
+    assert await handshake(endpoint, match, request(b"", ORIGIN)) == FORBIDDEN
+    assert journal.connects == []
+
+
+@pytest.mark.parametrize(
+    ("query", "results"),
+    [
+        (b"vsn=2.0.0&token=secret", ["ok"]),
+        (b"connect=refuse", ["error"]),
+        # Neither these: P-027.
+        (b"connect=crash", []),
+        (b"vsn=9.0.0", []),
+        (b"a=%ff", []),
+    ],
+)
+async def test_p027_telemetry_is_told_of_each_attempt(query: bytes, results: list[str]) -> None:
+    told: list[Mapping[str, Any]] = []
+
+    def hear(event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:
+        assert event == "phoenix.socket_connected"
+        assert measurements["duration"] >= 0
+        told.append(metadata)
+
+    telemetry.attach(telemetry.SOCKET_CONNECTED, hear)
+    try:
+        _, journal = await ask(request(query))
+    finally:
+        telemetry.detach(telemetry.SOCKET_CONNECTED, hear)
+    assert [metadata["result"] for metadata in told] == results
+    for metadata in told:
+        assert metadata["params"] == journal.connects[0][0]
+        assert metadata["connect_info"] == journal.connects[0][1]
+        assert metadata["transport"] == "websocket"
+
+
+async def test_a_handshake_that_is_cancelled_is_no_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    class HangingSocket(Socket):
+        async def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
+            scope.cancel()
+            await anyio.sleep_forever()
+
+    with anyio.CancelScope() as scope:
+        await ask(request(), cls=HangingSocket)
+    assert scope.cancelled_caught
+    assert caplog.records == []
+
+
+def test_a_request_is_what_user_code_gets_to_see() -> None:
+    asked: Request = request(b"a=1", ("X-One", "1"))
+    assert (asked.method, asked.scheme, asked.path, asked.query) == ("GET", "http", "/socket/websocket", b"a=1")
+    assert (asked.peer, asked.ssl_cert, asked.header("x-one")) == (("192.0.2.1", 5), None, "1")

@@ -15,7 +15,7 @@ import trio
 import websockets.asyncio.client
 import websockets.asyncio.server
 
-from phoenix_channels import Endpoint
+from phoenix_channels import URI, Endpoint, PeerData, WebSocketOptions
 from phoenix_channels.runtime.limits import Limits
 from phoenix_channels.transports import websockets as binding
 from phoenix_channels.transports.websockets import WebSocketsTransport
@@ -85,8 +85,8 @@ async def test_a_unix_socket(anyio_backend: str, endpoint: Endpoint, journal: Jo
             async with await nursery.start(run):
                 await visit()
     (_, info), = journal.connects  # fmt: skip
-    assert info.peer is None
-    assert info.uri == "http://unix/socket/websocket"
+    assert info.peer_data == PeerData(None, None)
+    assert info.uri == URI("http", "unix", 80, "/socket/websocket", "")
 
 
 # Clients that do not take part
@@ -156,7 +156,7 @@ async def test_a_close_that_is_not_answered(
 async def test_a_client_that_closes_but_stays(serve: Serve, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binding, "CLOSE_TIMEOUT", 0.1)
     endpoint = Endpoint()
-    endpoint.socket("/socket", socket_class(journal), timeout=0.2)
+    endpoint.socket("/socket", socket_class(journal), websocket=WebSocketOptions(timeout=0.2))
     async with serve(endpoint) as port, joined(port) as client:
         await client.send_frame(8, b"\x03\xe8")
         assert await client.receive_frame() == (8, b"\x03\xe8")

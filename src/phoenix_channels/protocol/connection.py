@@ -78,8 +78,8 @@ class Connection(Generic[T]):
         "_max_waiting",
         "_routes",
         "_serializer",
-        "_waiting",
         "waiting_bytes",
+        "waiting_messages",
     )
 
     def __init__(
@@ -91,7 +91,8 @@ class Connection(Generic[T]):
         self._max_waiting = max_waiting
         self._entries: dict[str, Entry[T]] = {}
         self._frames: list[Frame] = []
-        self._waiting = 0
+        self.waiting_messages = 0
+        """How many messages wait for a join or a leave."""
         self.waiting_bytes = 0
         """Payload bytes of what waits for a join or a leave."""
 
@@ -108,7 +109,7 @@ class Connection(Generic[T]):
     @property
     def reading_paused(self) -> bool:
         """True while so much waits that the driver should stop reading from this client; nothing is ever dropped."""
-        return self._waiting >= self._max_waiting
+        return self.waiting_messages >= self._max_waiting
 
     def frames_to_send(self) -> list[Frame]:
         """The frames made since the last call, in the order in which they have to reach the client."""
@@ -190,14 +191,14 @@ class Connection(Generic[T]):
     def _wait(self, entry: Entry[T], message: Message) -> list[Event[T]]:
         first = not entry.waiting
         entry.waiting.append(message)
-        self._waiting += 1
+        self.waiting_messages += 1
         self.waiting_bytes += payload_size(message.payload)
         return [RejoinWaiting(entry)] if first and entry.state is State.LEAVING else []
 
     def _look_again(self, entry: Entry[T]) -> list[Event[T]]:
         """Handle what waited for this entry, as if it had arrived now."""
         messages, entry.waiting = entry.waiting, []
-        self._waiting -= len(messages)
+        self.waiting_messages -= len(messages)
         self.waiting_bytes -= sum(payload_size(message.payload) for message in messages)
         return [event for message in messages for event in self._handle(message)]
 

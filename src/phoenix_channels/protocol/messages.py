@@ -103,6 +103,13 @@ class Message(Struct, frozen=True, gc=False):
     event: Any
     payload: Payload
 
+    def __repr__(self) -> str:
+        # Of the payload its size alone: whoever prints a message does not know which of it is secret.
+        return (
+            f"Message(join_ref={self.join_ref!r:.200}, ref={self.ref!r:.200}, topic={self.topic!r:.200}, "
+            f"event={self.event!r:.200}, payload=<{payload_size(self.payload)} bytes>)"
+        )
+
 
 @final
 class EncodedBroadcast(Struct, frozen=True):

@@ -230,6 +230,42 @@ class V1JSONSerializer:
         return Frame(Opcode.TEXT, _encode_term(message))
 
 
+@final
+class TextSerializer:
+    """Another serializer on a transport that carries text only: what would be a binary frame is refused (P-106)."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: Serializer) -> None:
+        self._inner = inner
+
+    @property
+    def inner(self) -> Serializer:
+        return self._inner
+
+    def decode(self, data: str | bytes, opcode: Opcode) -> Message:
+        # Binary messages of the client do arrive, as base64 (P-099).
+        return self._inner.decode(data, opcode)
+
+    def encode_push(self, join_ref: Ref, topic: str, event: str, payload: Payload) -> Frame:
+        return _text_only(self._inner.encode_push(join_ref, topic, event, payload))
+
+    def encode_reply(self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload) -> Frame:
+        return _text_only(self._inner.encode_reply(join_ref, ref, topic, status, response))
+
+    def encode_broadcast(self, topic: str, event: str, payload: Payload) -> Frame:
+        return _text_only(self._inner.encode_broadcast(topic, event, payload))
+
+    def encode_end(self, join_ref: Ref, ref: Ref, topic: str, event: str, payload: Payload) -> Frame:
+        return _text_only(self._inner.encode_end(join_ref, ref, topic, event, payload))
+
+
+def _text_only(frame: Frame) -> Frame:
+    if frame.opcode is Opcode.TEXT:
+        return frame
+    raise EncodeError("long polling carries no binary payloads to the client (P-106)")
+
+
 SERIALIZERS: Versions[Serializer] = Versions(
     [(V1JSONSerializer(), "~> 1.0.0"), (V2JSONSerializer(), "~> 2.0.0")],
 )

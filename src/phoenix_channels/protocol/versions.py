@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar, final
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 DEFAULT_VSN = "1.0.0"
 """What a client that sends no ``vsn`` speaks (P-028)."""
@@ -51,6 +52,10 @@ class Versions(Generic[T]):
 
     def __init__(self, table: Sequence[tuple[T, str]]) -> None:
         self._table = tuple((target, Requirement(requirement)) for target, requirement in table)
+
+    def map(self, function: Callable[[T], U]) -> Versions[U]:
+        """The same requirements with other targets."""
+        return Versions([(function(target), requirement.text) for target, requirement in self._table])
 
     @property
     def requirements(self) -> list[str]:

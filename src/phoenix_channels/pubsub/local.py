@@ -84,7 +84,8 @@ class Registry:
         if not subscribers:
             return
         event = broadcast.event
-        frames: dict[Serializer, Frame | None] = {}
+        # By identity: a serializer need not be hashable.
+        frames: dict[int, Frame | None] = {}
         # A copy: a delivery can end subscriptions (a slow client is closed, a handler broadcasts).
         for subscription in tuple(subscribers.values()):
             if exclude is not None and subscription.owner is exclude:
@@ -94,10 +95,11 @@ class Registry:
                 if serializer is None or write is None or event in subscription.intercepts:
                     subscription.receive(broadcast)
                     continue
-                if serializer in frames:
-                    frame = frames[serializer]
+                key = id(serializer)
+                if key in frames:
+                    frame = frames[key]
                 else:
-                    frame = frames[serializer] = self._encode(serializer, broadcast)
+                    frame = frames[key] = self._encode(serializer, broadcast)
                 if frame is None:
                     self._skipped += 1
                 else:

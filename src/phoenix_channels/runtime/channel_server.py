@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import anyio
 
-from phoenix_channels.channel import ChannelSpec
+from phoenix_channels.channel import Channel, ChannelSpec
+from phoenix_channels.logger import Result
 from phoenix_channels.protocol.errors import EncodeError
 from phoenix_channels.protocol.events import Entry
 from phoenix_channels.protocol.messages import EMPTY, Broadcast, EncodedBroadcast, Payload, Ref, payload_size
@@ -28,7 +29,7 @@ from phoenix_channels.runtime.mailbox import Mailbox
 from phoenix_channels.schemas import InvalidPayload
 
 if TYPE_CHECKING:
-    from phoenix_channels.runtime.driver import Driver
+    from phoenix_channels.runtime.channels_driver import ChannelsDriver
 
 _JOIN_CRASHED: Final = {"reason": "join crashed"}
 
@@ -42,7 +43,7 @@ class ChannelServer:
         "_instance", "_interested", "_leave_ref", "_mailbox", "_over", "_reason", "_reason_open", "_released",
     )  # fmt: skip
 
-    def __init__(self, driver: Driver, entry: Entry[ChannelSpec]) -> None:
+    def __init__(self, driver: ChannelsDriver, entry: Entry[ChannelSpec]) -> None:
         self._driver = driver
         self._entry = entry
         self._mailbox = Mailbox(driver.spawn)
@@ -69,6 +70,16 @@ class ChannelServer:
         self._reason_open = False
 
     # What the driver calls
+
+    @property
+    def channel(self) -> Channel[Any] | None:
+        """The user's object; None before its join runs."""
+        return self._instance.channel
+
+    @property
+    def queued(self) -> int:
+        """How much waits in its mailbox."""
+        return len(self._mailbox)
 
     def join(self, payload: Payload) -> None:
         """Run the join; the driver learns the outcome."""
@@ -118,6 +129,7 @@ class ChannelServer:
 
     async def _join(self, payload: Payload) -> None:
         spec = self._entry.target
+        tell = self._driver.hub.logger.joining(self._instance, payload)
         try:
             with anyio.fail_after(spec.route.channel_class.join_timeout) as scope:
                 reply = await self._instance.join(spec, self._context, payload)
@@ -132,19 +144,19 @@ class ChannelServer:
         except BaseException as raised:
             error = sole(raised)
             if isinstance(error, JoinRefused):
-                self._refuse(error.response, error)
+                self._refuse(error.response, error, tell)
             elif isinstance(error, InvalidPayload):
-                self._refuse(_invalid_payload(error), error)
+                self._refuse(_invalid_payload(error), error, tell)
             elif is_user_error(raised, self._mailbox):
                 if error is not self._crashed_early:
                     self._instance.tell_crash("join", error)
-                self._refuse(_JOIN_CRASHED, error)
+                self._refuse(_JOIN_CRASHED, error, None)
             else:
                 raise
         else:
-            await self._accept(reply)
+            await self._accept(reply, tell)
 
-    async def _accept(self, reply: object) -> None:
+    async def _accept(self, reply: object, tell: Callable[[Result], None] | None) -> None:
         driver = self._driver
         if self._context.released:
             # It outlived its connection and all patience; what it has set up is cleaned up all the same.
@@ -160,12 +172,14 @@ class ChannelServer:
         self._context.joined = True
         driver.lane.registry.subscribe(self._context.subscription)
         driver.handle(waited)
+        if tell is not None:
+            tell("ok")
         if self._entry.target.after_join and self._instance.channel is not None and not self._ending:
             awaitable = self._run(self._instance.channel.after_join)
             if awaitable is not None:
                 await awaitable
 
-    def _refuse(self, refusal: object, error: BaseException) -> None:
+    def _refuse(self, refusal: object, error: BaseException, tell: Callable[[Result], None] | None) -> None:
         response = None if self._ending else self._encode_join(refusal)
         if response is not None:
             # The reason of a terminate that runs only when join itself had returned.
@@ -173,6 +187,8 @@ class ChannelServer:
             self._drop_queued()
             self._driver.refuse_join(self._entry, response)
             self._driver.spawn(self._end)
+            if tell is not None:
+                tell("error")
 
     def _encode_join(self, reply: object) -> Payload | None:
         try:
@@ -190,6 +206,7 @@ class ChannelServer:
         self._driver.add_inbound(-1, -size)
         self._context.ref = ref
         self._event = event
+        tell = self._driver.hub.logger.handling(self._instance, event, payload, ref)
         handler = self._entry.target.table.incoming.get(event) if isinstance(event, str) else None
         result: Any
         try:
@@ -205,8 +222,8 @@ class ChannelServer:
             raise
         except BaseException as error:
             self._crash(error)
-            result = None
-        return self._take(result, ref)
+            result = tell = None
+        return self._take(result, ref, tell)
 
     def _handle_out(self, broadcast: EncodedBroadcast) -> Awaitable[None] | None:
         handler = self._entry.target.table.intercepts[broadcast.event]
@@ -235,13 +252,13 @@ class ChannelServer:
             return None
         return self._take(result, NO_MESSAGE)
 
-    def _take(self, result: Any, ref: Ref) -> Awaitable[None] | None:
+    def _take(self, result: Any, ref: Ref, tell: Callable[[], None] | None = None) -> Awaitable[None] | None:
         if is_awaitable(result):
-            return self._finish(result, ref)
-        self._act(result, ref)
+            return self._finish(result, ref, tell)
+        self._act(result, ref, tell)
         return None
 
-    async def _finish(self, awaitable: Awaitable[Any], ref: Ref) -> None:
+    async def _finish(self, awaitable: Awaitable[Any], ref: Ref, tell: Callable[[], None] | None) -> None:
         try:
             result = await awaitable
         except BaseException as error:
@@ -250,10 +267,12 @@ class ChannelServer:
                 raise
             self._crash(error)
         else:
-            self._act(result, ref)
+            self._act(result, ref, tell)
 
-    def _act(self, result: object, ref: Ref) -> None:
+    def _act(self, result: object, ref: Ref, tell: Callable[[], None] | None) -> None:
         """Do what a callback's result says (P-061, P-065)."""
+        if tell is not None:
+            tell()
         self._context.ref = NO_MESSAGE
         try:
             reply = result.reply if isinstance(result, Stop) else result
@@ -356,7 +375,7 @@ class ChannelServer:
         self._released = True
         self._context.release()
         if self._interested:
-            self._driver.hub.pubsub.unsubscribe(self._entry.topic)
+            self._driver.hub.end_interest(self._entry.topic)
         self._drop_queued()
         self._driver.ended(self._entry)
         if self._over is not None:

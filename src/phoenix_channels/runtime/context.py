@@ -20,10 +20,11 @@ from phoenix_channels.results import Reply
 from phoenix_channels.runtime.limits import MailboxFull
 from phoenix_channels.runtime.mailbox import Callback, Mailbox
 from phoenix_channels.runtime.tasks import AsyncFunction, LoopEnded, Task, ungrouped
+from phoenix_channels.runtime.topics import Topics
 from phoenix_channels.socket import Socket
 
 if TYPE_CHECKING:
-    from phoenix_channels.runtime.driver import Driver
+    from phoenix_channels.runtime.channels_driver import ChannelsDriver
 
 _logger = logging.getLogger("phoenix_channels")
 
@@ -45,13 +46,13 @@ class Context:
     """
 
     __slots__ = (
-        "_crash", "_driver", "_entry", "_extra", "_handle_info", "_handle_out", "_mailbox", "_tasks",
+        "_crash", "_driver", "_entry", "_handle_info", "_handle_out", "_mailbox", "_tasks", "_topics",
         "joined", "muted", "ref", "released", "subscription",
     )  # fmt: skip
 
     def __init__(
         self,
-        driver: Driver,
+        driver: ChannelsDriver,
         entry: Entry[ChannelSpec],
         mailbox: Mailbox,
         *,
@@ -66,7 +67,7 @@ class Context:
         self._handle_out = handle_out
         self._crash = crash
         self._tasks: set[Task] = set()
-        self._extra: dict[str, list[Subscription]] = {}
+        self._topics = Topics(driver.hub, driver.lane, self, self._receive_subscribed)
         self.subscription = Subscription(
             entry.topic,
             self._receive_intercepted,
@@ -90,6 +91,10 @@ class Context:
     @property
     def subtopic(self) -> str:
         return self._entry.subtopic
+
+    @property
+    def join_ref(self) -> Ref:
+        return self._entry.push_join_ref
 
     @property
     def socket(self) -> Socket:
@@ -190,20 +195,10 @@ class Context:
     # Topics
 
     async def subscribe(self, topic: str) -> None:
-        if not isinstance(topic, str):
-            raise TypeError(f"a topic is a string, not {topic!r}")
-        await self._driver.hub.pubsub.subscribe(topic)
-        if self.released:
-            self._driver.hub.pubsub.unsubscribe(topic)
-            return
-        subscription = Subscription(topic, self._receive_subscribed, owner=self)
-        self._extra.setdefault(topic, []).append(subscription)
-        self._driver.lane.registry.subscribe(subscription)
+        await self._topics.subscribe(topic)
 
     async def unsubscribe(self, topic: str) -> None:
-        for subscription in self._extra.pop(topic, ()):
-            self._driver.lane.registry.unsubscribe(subscription)
-            self._driver.hub.pubsub.unsubscribe(topic)
+        self._topics.unsubscribe(topic)
 
     def _receive_intercepted(self, broadcast: EncodedBroadcast) -> None:
         self._put(self._handle_out, broadcast)
@@ -236,11 +231,7 @@ class Context:
     def release(self) -> None:
         """The channel is over: its subscriptions end with it."""
         self.released = True
-        for topic, subscriptions in self._extra.items():
-            for subscription in subscriptions:
-                self._driver.lane.registry.unsubscribe(subscription)
-                self._driver.hub.pubsub.unsubscribe(topic)
-        self._extra.clear()
+        self._topics.release()
 
 
 def is_user_error(error: BaseException, mailbox: Mailbox) -> bool:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import final
+from weakref import WeakSet
 
+from phoenix_channels.logger import EventLogger
 from phoenix_channels.protocol.messages import EncodedBroadcast
 from phoenix_channels.protocol.payloads import encode_broadcast
 from phoenix_channels.pubsub.base import BroadcastQueueFull, PubSub
+from phoenix_channels.pubsub.local import Subscription
 from phoenix_channels.runtime.lane import Lane
 from phoenix_channels.runtime.limits import Limits
 from phoenix_channels.runtime.tasks import LoopEnded, current_loop
+
+_logger = logging.getLogger("phoenix_channels")
+
+_hubs: WeakSet[Hub] = WeakSet()
+
+
+def lanes_here() -> list[Lane]:
+    """The lanes of all endpoints on the running event loop: what a server that ends has to drain."""
+    return [lane for hub in tuple(_hubs) for lane in hub.lanes if lane.loop.running]
 
 
 @final
 class Hub:
     """What the connections of one endpoint share, on all of its event loops."""
 
-    def __init__(self, pubsub: PubSub, limits: Limits) -> None:
+    def __init__(self, pubsub: PubSub, limits: Limits, *, logger: EventLogger | None = None) -> None:
         self.pubsub = pubsub
         self.limits = limits
+        self.logger = EventLogger() if logger is None else logger
         self.dropped_frames = 0
         """Frames that were lost because their client did not read."""
         self.dropped_broadcasts = 0
@@ -29,6 +43,7 @@ class Hub:
         self._lock = threading.RLock()
         self._lanes: tuple[Lane, ...] = ()
         pubsub.attach(self.deliver)
+        _hubs.add(self)
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -51,6 +66,23 @@ class Hub:
     def remove(self, lane: Lane) -> None:
         with self._lock:
             self._lanes = tuple(other for other in self._lanes if other is not lane)
+
+    async def subscribe(self, lane: Lane, subscription: Subscription) -> None:
+        """Take part in a topic: on return what is broadcast from now on, here or on another node, is delivered."""
+        await self.pubsub.subscribe(subscription.topic)
+        lane.registry.subscribe(subscription)
+
+    def unsubscribe(self, lane: Lane, subscription: Subscription) -> None:
+        """Undo :meth:`subscribe`, once."""
+        lane.registry.unsubscribe(subscription)
+        self.end_interest(subscription.topic)
+
+    def end_interest(self, topic: str) -> None:
+        """End one interest in a topic; never raises, because this is part of the end of something."""
+        try:
+            self.pubsub.unsubscribe(topic)
+        except Exception:
+            _logger.exception("the backplane failed to end an interest in %.200r", topic)
 
     def broadcast(
         self, topic: str, event: str, payload: object, *, exclude: object = None, local: bool = False

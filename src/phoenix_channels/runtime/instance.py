@@ -13,10 +13,12 @@ from phoenix_channels.protocol.events import Entry
 from phoenix_channels.protocol.messages import Payload
 from phoenix_channels.results import Reply, Stop
 from phoenix_channels.runtime.context import Context, is_awaitable, is_user_error
+from phoenix_channels.runtime.endings import quiet
 from phoenix_channels.runtime.mailbox import Mailbox
+from phoenix_channels.socket import Socket
 
 if TYPE_CHECKING:
-    from phoenix_channels.runtime.driver import Driver
+    from phoenix_channels.runtime.channels_driver import ChannelsDriver
 
 _logger = logging.getLogger("phoenix_channels")
 
@@ -25,23 +27,27 @@ _logger = logging.getLogger("phoenix_channels")
 class Instance:
     """One instance of a channel class, behind the rules that hold whatever its author wrote."""
 
-    __slots__ = ("_class", "_driver", "_topic", "channel", "joined")
+    __slots__ = ("_driver", "channel", "channel_class", "joined", "topic")
 
-    def __init__(self, driver: Driver, entry: Entry[ChannelSpec]) -> None:
+    def __init__(self, driver: ChannelsDriver, entry: Entry[ChannelSpec]) -> None:
         self._driver = driver
-        self._class = entry.target.route.channel_class
-        self._topic = entry.topic
+        self.channel_class = entry.target.route.channel_class
+        self.topic = entry.topic
         self.channel: Channel[Any] | None = None
         self.joined = False
         """``join`` has returned: whatever becomes of the join, ``terminate`` is due."""
 
     @property
     def name(self) -> str:
-        return self._class.__qualname__
+        return self.channel_class.__qualname__
+
+    @property
+    def socket(self) -> Socket:
+        return self._driver.socket
 
     @property
     def shutdown(self) -> float:
-        return self._class.shutdown
+        return self.channel_class.shutdown
 
     async def join(self, spec: ChannelSpec, context: Context, payload: Payload) -> object:
         """Make the instance and run its ``join``: the payload of the reply.
@@ -85,27 +91,14 @@ class Instance:
 
     async def quiet(self, mailbox: Mailbox) -> None:
         """Let what runs finish, for ``shutdown`` seconds; then cancel it, and leave it behind if it resists that."""
-        if mailbox.cancelled:
-            # It has resisted before, and is left behind already.
-            return
-        with anyio.move_on_after(self.shutdown):
-            await mailbox.wait_idle()
-        if mailbox.idle:
-            return
-        self._driver.hub.cut += 1
-        _logger.error("%s on %.200r: a callback is cut off after %s s", self.name, self._topic, self.shutdown)
-        mailbox.cancel()
-        with anyio.move_on_after(self.shutdown):
-            await mailbox.wait_idle()
-            return
-        _logger.error("%s on %.200r: it resists its cancellation and is left behind", self.name, self._topic)
+        await quiet(mailbox, self.shutdown, self._driver.hub, f"{self.name} on {self.topic!r:.200}")
 
     def tell_crash(self, what: str, error: BaseException) -> None:
         """Log an error of user code with its traceback, and tell telemetry."""
-        _logger.error("%s: %s on %.200r crashed", self.name, what, self._topic, exc_info=error)
-        metadata = {"channel": self._class, "topic": self._topic, "callback": what, "error": error}
+        _logger.error("%s: %s on %.200r crashed", self.name, what, self.topic, exc_info=error)
+        metadata = {"channel": self.channel_class, "topic": self.topic, "callback": what, "error": error}
         telemetry.execute(telemetry.CHANNEL_CRASHED, {}, metadata)
 
     def tell_stop(self, reason: object) -> None:
         """Log that the channel stops for a reason that is a failure (P-065)."""
-        _logger.error("%s on %.200r stops: %.200r", self.name, self._topic, reason)
+        _logger.error("%s on %.200r stops: %.200r", self.name, self.topic, reason)

@@ -22,6 +22,7 @@ from phoenix_channels.runtime.tasks import EventLoop, LoopEnded, Task
 
 if TYPE_CHECKING:
     from phoenix_channels.runtime.driver import Driver
+    from phoenix_channels.socket import BaseSocket
 
 _logger = logging.getLogger("phoenix_channels")
 
@@ -40,11 +41,13 @@ class Lane:
         self.loop = loop
         self.limits = limits
         self.registry = Registry()
-        self.drivers: dict[Driver, None] = {}
+        self.drivers: dict[Driver[BaseSocket], None] = {}
         """Open connections."""
-        self.ending: dict[Driver, None] = {}
+        self.ending: dict[Driver[BaseSocket], None] = {}
         """Closed connections that are not over yet."""
         self.draining = False
+        self.waiting_broadcasts = 0
+        """Broadcasts that wait in the ``endpoint.subscribe`` of somebody."""
         self.dropped = 0
         """Broadcasts lost because they came while the loop was at rest and the queue full."""
         # Reentrant: a signal handler or a finaliser may broadcast while its own thread is in here.
@@ -144,19 +147,19 @@ class Lane:
 
     # Connections
 
-    def add(self, driver: Driver) -> None:
+    def add(self, driver: Driver[BaseSocket]) -> None:
         self.drivers[driver] = None
         if self._idle_watch is None:
             self._idle_watch = self.loop.spawn(self._watch_idle)
         else:
             self.idle_changed(driver)
 
-    def idle_changed(self, driver: Driver) -> None:
+    def idle_changed(self, driver: Driver[BaseSocket]) -> None:
         """The idle deadline of a connection may be nearer than all others now."""
         if driver.idle_deadline < self._idle_nearest:
             self._idle_nearer.set()
 
-    def closing(self, driver: Driver) -> None:
+    def closing(self, driver: Driver[BaseSocket]) -> None:
         """The connection is closed; its channels and its transport may still be busy."""
         if self.drivers.pop(driver, self) is self:
             return
@@ -165,17 +168,9 @@ class Lane:
             self._idle_watch.cancel()
             self._idle_watch = None
 
-    def ended(self, driver: Driver) -> None:
+    def ended(self, driver: Driver[BaseSocket]) -> None:
         """Nothing of the connection is left."""
         self.ending.pop(driver, None)
-
-    async def drain(self) -> None:
-        """Close every connection with 1012 and refuse new ones; returns when nothing of any is left."""
-        self.draining = True
-        for driver in tuple(self.drivers):
-            driver.close(1012, "draining")
-        while self.ending:
-            await next(iter(self.ending)).wait_ended()
 
     async def _watch_idle(self) -> None:
         """Close connections that have been silent for too long (P-081): one task for all of them, none for each."""
@@ -183,7 +178,11 @@ class Lane:
             now = self.loop.now()
             for driver in tuple(self.drivers):
                 if driver.idle_deadline <= now:
-                    driver.idle()
+                    try:
+                        driver.idle()
+                    except Exception:
+                        # It watches over everybody else too.
+                        _logger.exception("a silent connection could not be closed")
             self._idle_nearest = min((driver.idle_deadline for driver in self.drivers), default=float("inf"))
             self._idle_nearer = anyio.Event()
             with anyio.move_on_after(self._idle_nearest - now):

@@ -18,7 +18,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     outbox_bytes: int = 1024 * 1024
     """Encoded frames that wait for one client, in bytes.  Beyond it the client is closed with 1013.
 
-    It is also the most that one callback can send at once where sends are awaited: nothing is written before it yields.
+    Where sends are awaited, nothing is written before the loop turns: until then it may be :attr:`burst_bytes`.
     """
     outbox_high_water: int = 64 * 1024
     """Bytes that wait for one client at which the connection is not read any further, until they are fewer."""
@@ -34,9 +34,16 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Broadcasts that wait in one ``endpoint.subscribe``.  Beyond it dropped and counted."""
     broadcast_queue_bytes: int = 16 * 1024 * 1024
     """Broadcasts from other threads that wait for one event loop.  Beyond it BroadcastQueueFull in the caller."""
+    longpoll_sessions: int = 10_000
+    """Long-poll sessions on one node.  Beyond it new ones are answered with HTTP 503."""
 
     paused_seconds: float = 60.0
     """How long a connection may stay unread because its channels do not keep up.  Then it is closed with 1013."""
+
+    @property
+    def burst_bytes(self) -> int:
+        """What may be queued at once for a client that is not known to be slow: nothing is sent before a turn ends."""
+        return 16 * self.outbox_bytes
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, final
 
 from phoenix_channels.protocol.messages import Frame
 from phoenix_channels.runtime.tasks import Task
 
 if TYPE_CHECKING:
     from phoenix_channels.runtime.driver import Driver
+    from phoenix_channels.socket import BaseSocket
 
 
 @final
@@ -21,22 +22,43 @@ class Outbox:
         driver: told when the client does not read, or is gone.
         send: sends one frame, and returns when the server takes the next.
         close: closes the connection with a code.
+        ping: sends a ping, where that is possible.
     """
 
-    __slots__ = ("_bytes", "_close", "_closing", "_code", "_driver", "_limit", "_queue", "_send", "_task")
+    __slots__ = (
+        "_burst",
+        "_bytes",
+        "_close",
+        "_closing",
+        "_code",
+        "_driver",
+        "_limit",
+        "_ping",
+        "_queue",
+        "_send",
+        "_task",
+        "_writing",
+    )
 
     def __init__(
-        self, driver: Driver, send: Callable[[Frame], Awaitable[None]], close: Callable[[int], Awaitable[None]]
+        self,
+        driver: Driver[BaseSocket],
+        send: Callable[[Frame], Awaitable[None]],
+        close: Callable[[int], Awaitable[None]],
+        ping: Callable[[bytes], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._driver = driver
         self._send = send
         self._close = close
+        self._ping = ping
         self._limit = driver.limits.outbox_bytes
+        self._burst = driver.limits.burst_bytes
         self._queue: deque[Frame] = deque()
         self._bytes = 0
         self._closing = False
         self._code: int | None = None
         self._task: Task | None = None
+        self._writing = False
 
     @property
     def queued_bytes(self) -> int:
@@ -45,8 +67,10 @@ class Outbox:
     def write(self, frame: Frame) -> None:
         if self._closing:
             return
-        # A frame larger than the bound passes through an empty outbox: it has to go some way.
-        if self._queue and self._bytes + len(frame) > self._limit:
+        # Before the writer has had its turn nobody is slow: one callback may send a lot at once.  And a frame larger
+        # than the bound passes through an empty outbox: it has to go some way.
+        limit = self._limit if self._writing else self._burst
+        if self._queue and self._bytes + len(frame) > limit:
             dropped = len(self._queue) + 1
             self._queue.clear()
             self._driver.overflow(dropped)
@@ -55,6 +79,13 @@ class Outbox:
         self._bytes += len(frame)
         if self._task is None:
             self._task = self._driver.spawn(self._write, on_done=self._written)
+
+    def ping(self, payload: bytes) -> bool:
+        if self._ping is None:
+            return False
+        if not self._closing:
+            self._driver.spawn(self._ping, payload)
+        return True
 
     def close(self, code: int) -> None:
         self._closing, self._code = True, code
@@ -69,6 +100,7 @@ class Outbox:
             self._task.cancel()
 
     async def _write(self) -> None:
+        self._writing = True
         try:
             while self._queue:
                 frame = self._queue.popleft()
@@ -82,6 +114,8 @@ class Outbox:
             # Servers say in ways of their own that the client has gone; that it has is all that matters.
             self.abandon()
             self._driver.close(None)
+        finally:
+            self._writing = False
 
     def _written(self) -> None:
         self._task = None

@@ -45,15 +45,15 @@ class Subscriber:
             raise RuntimeError("one `async with endpoint.subscribe(topic)` can be entered once")
         self._entered = True
         self._lane = self._hub.current_lane()
-        await self._hub.pubsub.subscribe(self._subscription.topic)
-        self._lane.registry.subscribe(self._subscription)
+        await self._hub.subscribe(self._lane, self._subscription)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._lane.registry.unsubscribe(self._subscription)
-        self._hub.pubsub.unsubscribe(self._subscription.topic)
+        self._hub.unsubscribe(self._lane, self._subscription)
+        self._lane.waiting_broadcasts -= len(self._queue)
+        self._queue.clear()
 
     def __aiter__(self) -> Self:
         return self
@@ -67,6 +67,7 @@ class Subscriber:
                 self._arrived = anyio.Event()
             await self._arrived.wait()
         broadcast = self._queue.popleft()
+        self._lane.waiting_broadcasts -= 1
         return Broadcast(broadcast.topic, broadcast.event, decode_payload(broadcast.payload))
 
     def _receive(self, broadcast: EncodedBroadcast) -> None:
@@ -77,6 +78,7 @@ class Subscriber:
             self._hub.dropped_broadcasts += 1
             return
         self._queue.append(broadcast)
+        self._lane.waiting_broadcasts += 1
         if self._arrived is not None:
             self._arrived.set()
             self._arrived = None

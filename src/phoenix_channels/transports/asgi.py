@@ -1,42 +1,46 @@
-"""The ASGI binding: any ASGI server that speaks WebSocket.
+"""The ASGI binding: any ASGI server.
 
-One connection costs the server's own task, which waits here for messages, and a writer only while something is queued
+One WebSocket costs the server's own task, which waits here for messages, and a writer only while something is queued
 for the client.  A send is always awaited: some servers reorder those that are not.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+import ssl
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote
 
 import anyio
 
 from phoenix_channels.protocol.messages import Frame, Opcode
 from phoenix_channels.runtime.driver import Driver
 from phoenix_channels.runtime.outbox import Outbox
+from phoenix_channels.socket import BaseSocket
+from phoenix_channels.transports import longpoll
 from phoenix_channels.transports.handshake import (
-    BAD_METHOD,
     CLOSE_TIMEOUT,
-    FORBIDDEN,
-    NOT_FOUND,
     Accepted,
-    Refusal,
-    Request,
     handshake,
+    log_transport,
     make_driver,
     upgrade_error,
+    websocket_terms,
 )
-from phoenix_channels.transports.mounts import Mount, segments
+from phoenix_channels.transports.http import BAD_BODY, NOT_FOUND, Request, Response
+from phoenix_channels.transports.mounts import Match, segments
 
 if TYPE_CHECKING:
     from phoenix_channels.endpoint import Endpoint
 
-_logger = logging.getLogger("phoenix_channels")
-
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_HELD_CLOSE = 0.05
+"""Seconds after which a server is taken to hold a close back until nobody reads."""
+
+_NO_UPGRADE = Response(400, b"this server was started without support for WebSocket upgrades")
 
 
 async def asgi(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,77 +49,120 @@ async def asgi(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -
         case "websocket":
             await _websocket(endpoint, scope, receive, send)
         case "http":
-            await _http(endpoint, scope, send)
+            await _http(endpoint, scope, receive, send)
         case "lifespan":
             await _lifespan(endpoint, receive, send)
         case other:
             raise NotImplementedError(f"no ASGI scope of type {other!r} here; there are websocket, http and lifespan")
 
 
-def _match(endpoint: Endpoint, scope: Scope) -> Mount | None:
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
-    if root and path.startswith(root) and path[len(root) :][:1] in ("", "/"):
-        path = path[len(root) :]
-    found = segments(path)
-    mount = endpoint.mounts.match(found)
+def _match(endpoint: Endpoint, scope: Scope) -> Match | None:
+    root = segments(scope.get("root_path", ""))
+    found = _below(root, segments(scope["path"]))
     raw: bytes | None = scope.get("raw_path")
-    if mount is not None and raw is not None:
-        # Phoenix compares segments as they were sent: a percent-encoded letter is another path.
-        sent = segments(raw.partition(b"?")[0].decode("latin-1"))
-        if sent[-len(found) :] != found:
-            return None
-    return mount
+    if raw is None:
+        return endpoint.mounts.match(found)
+    # Phoenix compares segments as they were sent: a percent-encoded letter is another path.
+    all_sent = segments(raw.partition(b"?")[0].decode("latin-1"))
+    sent = _below(root, all_sent)
+    if found and segments(unquote("/".join(sent))) != found:
+        # Somebody has taken a prefix away without saying so in the root path.
+        sent = all_sent[-len(found) :]
+    return endpoint.mounts.match(sent)
+
+
+def _below(root: tuple[str, ...], path: tuple[str, ...]) -> tuple[str, ...]:
+    """A path without the root that an application is mounted at; some servers leave it out by themselves."""
+    return path[len(root) :] if tuple(map(unquote, path[: len(root)])) == root else path
 
 
 def _request(scope: Scope) -> Request:
     client = scope.get("client")
+    raw: bytes | None = scope.get("raw_path")
     return Request(
+        method=scope.get("method", "GET"),
         scheme="https" if scope.get("scheme") in ("wss", "https") else "http",
-        path=scope["path"],
+        path=scope["path"] if raw is None else raw.partition(b"?")[0].decode("latin-1"),
         query=scope.get("query_string", b""),
         headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-        peer=(client[0], client[1]) if client else None,
+        # Some servers have the port as a string.
+        peer=(client[0], int(client[1] or 0)) if client else None,
+        ssl_cert=_client_certificate(scope),
     )
 
 
-async def _http(endpoint: Endpoint, scope: Scope, send: Send) -> None:
-    mount = _match(endpoint, scope)
-    if mount is None:
+def _client_certificate(scope: Scope) -> bytes | None:
+    # The TLS extension of ASGI: a chain in PEM, the client's own certificate first.
+    extensions: dict[str, Any] = scope.get("extensions") or {}
+    tls: dict[str, Any] = extensions.get("tls") or {}
+    chain: Sequence[str] = tls.get("client_cert_chain") or ()
+    return ssl.PEM_cert_to_DER_cert(chain[0]) if chain else None
+
+
+async def _http(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+    match = _match(endpoint, scope)
+    request = _request(scope)
+    if match is None:
         answer = NOT_FOUND
-    elif scope["method"] != "GET":
-        answer = BAD_METHOD
+    elif match.transport == "longpoll":
+        body = _Body(receive)
+        answer = await longpoll.respond(endpoint, match, request, body.read, body.wait_disconnected)
     else:
         # P-009: what connect says comes before what is wrong with the request.
-        request = _request(scope)
-        result = await handshake(endpoint, mount, request)
-        answer = result if isinstance(result, Refusal) else upgrade_error(request) or _NO_UPGRADE
+        result = await handshake(endpoint, match, request)
+        answer = result if isinstance(result, Response) else upgrade_error(request) or _NO_UPGRADE
+    if match is not None:
+        log_transport(match, request, answer.status)
     await _respond(answer, send, "http.response")
 
 
-_NO_UPGRADE = Refusal(400, b"this server was started without support for WebSocket upgrades")
+class _Body:
+    """What a client still sends after the head of its request."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+
+    async def read(self, most: int) -> bytes | Response:
+        """The whole body; a response when it is longer, or when the client has gone."""
+        body = bytearray()
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return BAD_BODY
+            body += message.get("body", b"")
+            if len(body) > most:
+                return BAD_BODY
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    async def wait_disconnected(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
-async def _respond(answer: Refusal, send: Send, prefix: str) -> None:
-    headers = [(b"content-length", str(len(answer.body)).encode())]
-    if answer.content_type is not None:
-        headers.append((b"content-type", answer.content_type.encode()))
+async def _respond(answer: Response, send: Send, prefix: str) -> None:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": f"{prefix}.start", "status": answer.status, "headers": headers})
     await send({"type": f"{prefix}.body", "body": answer.body})
 
 
 async def _websocket(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-    mount = _match(endpoint, scope)
-    if mount is None:
+    match = _match(endpoint, scope)
+    if match is None or match.transport != "websocket":
         endpoint.mounts.log_miss(scope["path"])
-    result = NOT_FOUND if mount is None else await handshake(endpoint, mount, _request(scope))
+        result: Accepted | Response = NOT_FOUND
+    else:
+        request = _request(scope)
+        result = await handshake(endpoint, match, request)
+        log_transport(match, request, result.status if isinstance(result, Response) else 101)
     message = await receive()
     if message["type"] != "websocket.connect":
         return
     if isinstance(result, Accepted):
-        await send({"type": "websocket.accept"})
-        await _serve(make_driver(endpoint, result), receive, send)
-    elif result == FORBIDDEN or "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.accept", "subprotocol": result.subprotocol})
+        await _serve(make_driver(endpoint, result, websocket_terms(result.match)), receive, send)
+    elif result == Response(403) or "websocket.http.response" not in (scope.get("extensions") or {}):
         # A bare 403 is what a close before the accept means; without the denial extension nothing else is possible
         # (P-012).
         await send({"type": "websocket.close"})
@@ -123,8 +170,9 @@ async def _websocket(endpoint: Endpoint, scope: Scope, receive: Receive, send: S
         await _respond(result, send, "websocket.http.response")
 
 
-async def _serve(driver: Driver, receive: Receive, send: Send) -> None:
+async def _serve(driver: Driver[BaseSocket], receive: Receive, send: Send) -> None:
     reading = anyio.CancelScope()
+    closed = anyio.Event()
 
     async def send_frame(frame: Frame) -> None:
         if frame.opcode is Opcode.TEXT:
@@ -133,7 +181,16 @@ async def _serve(driver: Driver, receive: Receive, send: Send) -> None:
             await send({"type": "websocket.send", "bytes": frame.data})
 
     async def send_close(code: int) -> None:
-        await send({"type": "websocket.close", "code": code})
+        # granian closes only when no receive() is under way: a close that does not go out soon ends the reading.
+        reading.deadline = driver.lane.loop.now() + _HELD_CLOSE
+        try:
+            await send({"type": "websocket.close", "code": code})
+        except Exception:
+            # daphne takes only 1000, on which clients stay away (P-145), and what is for private use.
+            await send({"type": "websocket.close", "code": 3000 + code if code < 3000 else code})
+        finally:
+            closed.set()
+            give_up_reading_soon()
 
     def give_up_reading_soon() -> None:
         # Not anyio.current_time(): a broadcast can close a slow client from a callback of the loop, outside any task.
@@ -145,16 +202,21 @@ async def _serve(driver: Driver, receive: Receive, send: Send) -> None:
         await driver.start(outbox)
         with reading:
             await _read(driver, receive)
+        if reading.cancelled_caught:
+            with anyio.move_on_after(CLOSE_TIMEOUT):
+                await closed.wait()
     finally:
         outbox.abandon()
-        await driver.finish()
+        driver.connection_lost()
+        await driver.wait_ended()
 
 
-async def _read(driver: Driver, receive: Receive) -> None:
+async def _read(driver: Driver[BaseSocket], receive: Receive) -> None:
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
             return
+        driver.heard()
         text = message.get("text")
         if text is not None:
             driver.receive(text, Opcode.TEXT)

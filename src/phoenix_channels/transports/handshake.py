@@ -1,26 +1,29 @@
-"""From a request to an accepted socket or a refusal, the same for every server (P-007 to P-010)."""
+"""From a request to an accepted socket or a refusal, the same for every server and transport (P-007 to P-010)."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
-from collections.abc import Iterable
-from functools import partial
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import anyio
 from msgspec import Struct
 
-from phoenix_channels import telemetry
-from phoenix_channels.protocol.params import MAX_QUERY_BYTES, decode_params
-from phoenix_channels.protocol.serializers import SERIALIZERS, Serializer
+from phoenix_channels.connect_info import ConnectInfo
+from phoenix_channels.protocol.params import MAX_QUERY_BYTES, Params, decode_params
+from phoenix_channels.protocol.serializers import Serializer, TextSerializer
 from phoenix_channels.protocol.versions import DEFAULT_VSN
+from phoenix_channels.raw_socket import RawSocket
 from phoenix_channels.results import ConnectRefused, sole
-from phoenix_channels.runtime.driver import Driver
+from phoenix_channels.runtime.channels_driver import ChannelsDriver
+from phoenix_channels.runtime.driver import Driver, Terms
+from phoenix_channels.runtime.raw_driver import RawDriver
 from phoenix_channels.runtime.tasks import is_cancellation
-from phoenix_channels.socket import ConnectInfo, Socket
-from phoenix_channels.transports.mounts import Mount
-from phoenix_channels.transports.origin import origin_allowed
+from phoenix_channels.socket import BaseSocket, Socket
+from phoenix_channels.transports.http import BAD_METHOD, FORBIDDEN, Request, Response
+from phoenix_channels.transports.mounts import Match
+from phoenix_channels.transports.subprotocols import Negotiated, negotiate
 
 if TYPE_CHECKING:
     from phoenix_channels.endpoint import Endpoint
@@ -30,126 +33,100 @@ _logger = logging.getLogger("phoenix_channels")
 CLOSE_TIMEOUT = 10.0
 """Seconds that a client, or a server, may take to finish a close that we have asked for."""
 
-
-@final
-class Request:
-    """What a transport knows of the request that wants to become a connection."""
-
-    __slots__ = ("_headers", "path", "peer", "query", "scheme")
-
-    def __init__(
-        self,
-        *,
-        scheme: str,
-        path: str,
-        query: bytes,
-        headers: Iterable[tuple[str, str]],
-        peer: tuple[str, int] | None,
-    ) -> None:
-        self.scheme = scheme
-        self.path = path
-        self.query = query
-        self.peer = peer
-        self._headers = [(name.lower(), value) for name, value in headers]
-
-    def header(self, name: str) -> str | None:
-        """The first header of this lower-case name."""
-        return next((value for key, value in self._headers if key == name), None)
-
-    def headers(self, name: str) -> list[str]:
-        """All headers of this lower-case name."""
-        return [value for key, value in self._headers if key == name]
-
-    @property
-    def uri(self) -> str:
-        query = f"?{self.query.decode('latin-1')}" if self.query else ""
-        return f"{self.scheme}://{self.header('host') or ''}{self.path}{query}"
-
-
-@final
-class Refusal(Struct, frozen=True):
-    """An HTTP response instead of a connection."""
-
-    status: int
-    body: bytes = b""
-    content_type: str | None = None
-
-    @classmethod
-    def error(cls, status: int, detail: str) -> Refusal:
-        """An error page in the form of a Phoenix application's."""
-        return cls(status, b'{"errors":{"detail":"%s"}}' % detail.encode(), "application/json; charset=utf-8")
-
-
-NOT_FOUND = Refusal(404, b"Not Found")
-FORBIDDEN = Refusal(403)
-BAD_METHOD = Refusal(400)
-"""P-008"""
+_UNAVAILABLE = Response(503)
 
 
 @final
 class Accepted(Struct, frozen=True):
     """A socket that wants the connection."""
 
-    mount: Mount
-    socket: Socket
-    serializer: Serializer
+    match: Match
+    socket: BaseSocket
+    serializer: Serializer | None
+    """None for a raw socket, which has no versions."""
     socket_id: str | None
+    subprotocol: str | None
+    """What the response says about ``Sec-WebSocket-Protocol``."""
 
 
-async def handshake(endpoint: Endpoint, mount: Mount, request: Request) -> Accepted | Refusal:
-    """Decide about a request, in the order of P-007; user code runs last."""
-    if endpoint.hub.current_lane().draining:
-        return Refusal(503)
+async def handshake(endpoint: Endpoint, match: Match, request: Request) -> Accepted | Response:
+    """Decide about a WebSocket, in the order of P-007; user code runs last."""
+    if request.method != "GET":
+        return BAD_METHOD
+    params = read_params(match, request)
+    if isinstance(params, Response):
+        return params
+    if not origin_allowed(endpoint, match, request):
+        return FORBIDDEN
+    mount = match.mount
+    negotiated = negotiate(
+        request.headers("sec-websocket-protocol"),
+        () if mount.websocket is None else mount.websocket.subprotocols,
+        auth_token=mount.auth_token,
+    )
+    if negotiated is None:
+        return FORBIDDEN
+    result = await connect(endpoint, match, request, params, negotiated)
+    if isinstance(result, Response) and result.status != 500 and negotiated.subprotocol is not None:
+        # The header is settled before connect is asked, as in Phoenix.
+        return result.with_header("sec-websocket-protocol", negotiated.subprotocol)
+    return result
+
+
+def read_params(match: Match, request: Request) -> Params | Response:
+    """The params of ``connect``: the query string, and over it the variables of the path (P-003, P-006)."""
     if len(request.query) > MAX_QUERY_BYTES:
-        return Refusal.error(414, "Request-URI Too Long")
+        return Response.error(414, "Request-URI Too Long")
     try:
-        params = decode_params(request.query)
+        return decode_params(request.query) | match.params
     except UnicodeDecodeError:
-        return Refusal.error(400, "Bad Request")
-    if mount.check_origin and not origin_allowed(
-        request.header("origin"), host=endpoint.host, request_host=request.header("host")
-    ):
-        return FORBIDDEN
-    vsn = params.get("vsn", DEFAULT_VSN)
-    serializer = SERIALIZERS.negotiate(vsn)
-    if serializer is None:
-        _logger.warning(
-            "%s: no serializer for vsn %.100r; there are %s",
-            mount.socket_class.__qualname__,
-            vsn,
-            ", ".join(SERIALIZERS.requirements),
-        )
-        return FORBIDDEN
-    info = ConnectInfo(
-        transport="websocket", uri=request.uri, peer=request.peer, user_agent=request.header("user-agent")
-    )
-    tell = partial(
-        _tell, mount.socket_class, serializer, info, time.perf_counter(), endpoint=endpoint, params=params, vsn=vsn
-    )
+        return Response.error(400, "Bad Request")
+
+
+def origin_allowed(endpoint: Endpoint, match: Match, request: Request) -> bool:
+    return match.mount.origin_policy(match.transport).allows(request, host=endpoint.host)
+
+
+async def connect(
+    endpoint: Endpoint, match: Match, request: Request, params: Params, negotiated: Negotiated
+) -> Accepted | Response:
+    """Ask the socket, once the request itself is in order."""
+    if endpoint.hub.current_lane().draining:
+        return _UNAVAILABLE
+    mount, started = match.mount, time.perf_counter()
     try:
         with anyio.fail_after(mount.socket_class.connect_timeout) as scope:
+            info = await mount.connect_info.build(request, params, negotiated.auth_token)
+            serializer = _negotiate_version(match, params)
+            if serializer is None and issubclass(mount.socket_class, Socket):
+                return FORBIDDEN
+            asked = _Asked(endpoint, match, request, params, serializer, started)
             socket = mount.socket_class()
             socket.endpoint = endpoint
-            socket.transport = "websocket"
-            result = socket.connect(params, info)
-            if result is not None and hasattr(result, "__await__"):
-                result = await result  # type: ignore[func-returns-value]
+            socket.transport = match.transport
+            socket.subprotocol = negotiated.subprotocol
+            if isinstance(socket, Socket) and serializer is not None:
+                socket.serializer = spoken(serializer)
+            try:
+                result: Any = socket.connect(params, info)
+                if hasattr(result, "__await__"):
+                    result = await result
+            except BaseException as raised:
+                refused = sole(raised)
+                if not isinstance(refused, ConnectRefused):
+                    raise
+                return asked.refuse(refused, info)
         if scope.cancel_called:
             # Code that shields itself from cancellation comes late all the same.
             raise TimeoutError
-        socket_id = socket.id()
+        socket_id: Any = socket.id()
     except BaseException as raised:
-        error = sole(raised)
-        if isinstance(error, ConnectRefused):
-            _logger.info("%s refused a connection: %.200r", mount.socket_class.__qualname__, error.reason)
-            tell(result="error")
-            return FORBIDDEN
         if is_cancellation(raised):
             raise
         _logger.exception("%s: connect or id failed", mount.socket_class.__qualname__)
-        return Refusal.error(500, "Internal Server Error")
-    tell(result="ok")
+        return Response.error(500, "Internal Server Error")
     if result is not None:
+        asked.tell("error", info)
         _logger.error(
             "%s.connect returned %.200r; legal is None, and to refuse: raise ConnectRefused",
             mount.socket_class.__qualname__,
@@ -157,50 +134,129 @@ async def handshake(endpoint: Endpoint, mount: Mount, request: Request) -> Accep
         )
         return FORBIDDEN
     if socket_id is not None and not isinstance(socket_id, str):
+        asked.tell("error", info)
         _logger.warning("%s.id returned %r; legal are a string and None", mount.socket_class.__qualname__, socket_id)
         return FORBIDDEN
-    return Accepted(mount, socket, serializer, socket_id)
+    asked.tell("ok", info)
+    return Accepted(match, socket, serializer, socket_id, negotiated.subprotocol)
 
 
-def _tell(
-    socket_class: type[Socket], serializer: Serializer, info: ConnectInfo, started: float, **more: object
-) -> None:
-    # P-027: for every attempt that got so far, also a refused one; not when connect raises.
-    measurements = {"duration": time.perf_counter() - started}
-    about = {"user_socket": socket_class, "serializer": type(serializer), "transport": info.transport}
-    telemetry.execute(telemetry.SOCKET_CONNECTED, measurements, {**about, "connect_info": info, **more})
+def _negotiate_version(match: Match, params: Params) -> Serializer | None:
+    """The serializer that the client asks for (P-028); None when there is none, and for a raw socket."""
+    mount, vsn = match.mount, params.get("vsn", DEFAULT_VSN)
+    if not issubclass(mount.socket_class, Socket):
+        return None
+    versions = mount.text_serializers if match.transport == "longpoll" else mount.serializers
+    serializer = versions.negotiate(vsn)
+    if serializer is None:
+        _logger.warning(
+            "%s: no serializer for vsn %.100r; there are %s",
+            mount.socket_class.__qualname__,
+            vsn,
+            ", ".join(versions.requirements),
+        )
+    return serializer
 
 
-def make_driver(endpoint: Endpoint, accepted: Accepted) -> Driver:
+def spoken(serializer: Serializer) -> Serializer:
+    """What the client speaks, whatever its transport can carry of it."""
+    return serializer.inner if isinstance(serializer, TextSerializer) else serializer
+
+
+@final
+class _Asked(Struct, frozen=True):
+    """A request that got as far as ``connect``."""
+
+    endpoint: Endpoint
+    match: Match
+    request: Request
+    params: Params
+    serializer: Serializer | None
+    started: float
+
+    def refuse(self, refused: ConnectRefused, info: ConnectInfo) -> Response:
+        """The response to a request that ``connect`` has refused (P-010)."""
+        mount = self.match.mount
+        _logger.debug("%s refused a connection: %.200r", mount.socket_class.__qualname__, refused.reason)
+        self.tell("error", info)
+        handler = None if mount.websocket is None else mount.websocket.error_handler
+        # P-095: over long polling nobody sees what it makes of the reason.
+        if refused.reason is None or handler is None or self.match.transport != "websocket":
+            return FORBIDDEN
+        response: Any = handler(self.request, refused.reason)
+        if not isinstance(response, Response):
+            if inspect.iscoroutine(response):
+                response.close()
+            raise TypeError(f"the error_handler returned {response!r:.200}; legal is a Response(status, ...)")
+        return response
+
+    def tell(self, result: str, info: ConnectInfo) -> None:
+        # P-027: for every attempt that got so far, also a refused one; not when connect raises.
+        serializer = None if self.serializer is None else spoken(self.serializer)
+        self.endpoint.hub.logger.socket_connected(
+            self.match.mount.socket_class,
+            endpoint=self.endpoint,
+            duration=time.perf_counter() - self.started,
+            result="ok" if result == "ok" else "error",
+            transport=self.match.transport,
+            serializer=None if serializer is None else type(serializer),
+            vsn=self.params.get("vsn", DEFAULT_VSN),
+            params=self.params,
+            connect_info=info,
+        )
+
+
+def make_driver(endpoint: Endpoint, accepted: Accepted, terms: Terms) -> Driver[BaseSocket]:
     """The driver of an accepted connection, on the running loop."""
-    mount = accepted.mount
-    return Driver(
-        endpoint.hub,
-        endpoint.hub.current_lane(),
-        accepted.socket,
-        mount.routes,
+    socket, hub = accepted.socket, endpoint.hub
+    if isinstance(socket, RawSocket):
+        return RawDriver(hub, hub.current_lane(), socket, socket_id=accepted.socket_id, terms=terms)
+    if not isinstance(socket, Socket) or accepted.serializer is None:
+        raise TypeError(f"a socket is a Socket or a RawSocket, not {socket!r}")
+    return ChannelsDriver(
+        hub,
+        hub.current_lane(),
+        socket,
+        accepted.match.mount.routes,
         accepted.serializer,
         socket_id=accepted.socket_id,
-        timeout=mount.timeout,
+        terms=terms,
     )
 
 
-def upgrade_error(request: Request) -> Refusal | None:
+def websocket_terms(match: Match, *, sees_frames: bool = False) -> Terms:
+    """What holds for a WebSocket; one whose transport sees frames judges their size there (P-083)."""
+    options = match.mount.websocket
+    if options is None:
+        raise TypeError("this mount has no WebSocket")
+    most = None if sees_frames else options.max_frame_size
+    return Terms(timeout=options.timeout, max_frame_size=most, drainer=match.mount.drainer)
+
+
+def upgrade_error(request: Request) -> Response | None:
     """The answer to a request that is no valid WebSocket upgrade; names the header (P-009)."""
     for name, wanted in (("connection", "upgrade"), ("upgrade", "websocket")):
         values = request.headers(name)
         if not any(wanted == token.strip().lower() for value in values for token in value.split(",")):
             return _bad_header(f"'{name}' header must contain '{wanted}'", values)
     if request.header("host") is None:
-        return Refusal(400, b"'host' header is absent")
+        return Response(400, b"'host' header is absent")
     values = request.headers("sec-websocket-version")
     if values != ["13"]:
         return _bad_header("'sec-websocket-version' header must equal '13'", values)
     if request.header("sec-websocket-key") is None:
-        return Refusal(400, b"'sec-websocket-key' header is absent")
+        return Response(400, b"'sec-websocket-key' header is absent")
     return None
 
 
-def _bad_header(what: str, values: list[str]) -> Refusal:
+def _bad_header(what: str, values: list[str]) -> Response:
     found = ", ".join(f'"{value}"' for value in values)
-    return Refusal(400, f"{what}, got [{found}]".encode())
+    return Response(400, f"{what}, got [{found}]".encode())
+
+
+def log_transport(match: Match, request: Request, status: int) -> None:
+    """Log a request and the status of its response, if the mount asks for it (P-086)."""
+    level = match.mount.transport_log
+    if level is not False:
+        # Without the query: it has tokens.
+        _logger.log(level, "%s %.200r -> %s", request.method, request.path, status)

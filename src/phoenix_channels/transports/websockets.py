@@ -16,32 +16,38 @@ handler alone would be asked only after the 101.  There is no HTTP here beyond t
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 from weakref import WeakKeyDictionary
 
 import anyio
 from websockets.asyncio.server import ServerConnection as AsyncioConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode as WebSocketOpcode
 from websockets.http11 import Request as HTTPRequest
-from websockets.http11 import Response
-from websockets.protocol import State
+from websockets.http11 import Response as HTTPResponse
+from websockets.protocol import Event, State
+from websockets.typing import Subprotocol
 
 from phoenix_channels.protocol.messages import Frame, Opcode
-from phoenix_channels.runtime.driver import Driver
+from phoenix_channels.runtime.driver import TOO_BIG, Control, Driver
 from phoenix_channels.runtime.outbox import Outbox
 from phoenix_channels.runtime.tasks import Task
+from phoenix_channels.socket import BaseSocket
 from phoenix_channels.transports.handshake import (
-    BAD_METHOD,
     CLOSE_TIMEOUT,
-    NOT_FOUND,
     Accepted,
-    Refusal,
-    Request,
     handshake,
+    log_transport,
     make_driver,
     upgrade_error,
+    websocket_terms,
 )
-from phoenix_channels.transports.mounts import segments
+from phoenix_channels.transports.http import NOT_FOUND, Request, Response
+from phoenix_channels.transports.mounts import Match, segments
 
 if TYPE_CHECKING:
     from websockets.trio.server import ServerConnection as TrioConnection
@@ -60,31 +66,32 @@ class WebSocketsTransport:
         # Weak: a handshake that fails after process_request never reaches the handler.
         self._accepted: WeakKeyDictionary[object, Accepted] = WeakKeyDictionary()
 
-    async def process_request(self, connection: AnyConnection, request: HTTPRequest) -> Response | None:
+    async def process_request(self, connection: AnyConnection, request: HTTPRequest) -> HTTPResponse | None:
         """Pass this as ``process_request=`` to ``serve``."""
         path, _, query = request.path.partition("?")
         peer: Any = connection.remote_address
         asked = Request(
+            method=request.method,
             scheme="https" if _is_tls(connection) else "http",
             path=path,
             query=query.encode("latin-1", "replace"),
             headers=request.headers.raw_items(),
             peer=peer[:2] if isinstance(peer, tuple) else None,  # pyright: ignore[reportUnknownArgumentType]
+            ssl_cert=_client_certificate(connection),
         )
-        mount = self._endpoint.mounts.match(segments(path))
-        if mount is None:
+        match = self._endpoint.mounts.match(segments(path))
+        if match is None or match.transport != "websocket":
             self._endpoint.mounts.log_miss(path)
             return _respond(connection, NOT_FOUND)
-        if request.method != "GET":
-            return _respond(connection, BAD_METHOD)
-        result = await handshake(self._endpoint, mount, asked)
+        result = await handshake(self._endpoint, match, asked)
         if isinstance(result, Accepted):
-            refusal = upgrade_error(asked)
-            if refusal is None:
-                self._accepted[connection] = result
-                return None
-            result = refusal
-        return _respond(connection, result)
+            result = upgrade_error(asked) or result
+        log_transport(match, asked, 101 if isinstance(result, Accepted) else result.status)
+        if isinstance(result, Response):
+            return _respond(connection, result)
+        _settle(connection, result)
+        self._accepted[connection] = result
+        return None
 
     async def handler(self, connection: AnyConnection) -> None:
         """Pass this as the handler to ``serve``."""
@@ -94,7 +101,8 @@ class WebSocketsTransport:
                 "WebSocketsTransport needs both of its halves: serve(transport.handler, ..., "
                 "process_request=transport.process_request)"
             )
-        driver = make_driver(self._endpoint, accepted)
+        driver = make_driver(self._endpoint, accepted, websocket_terms(accepted.match, sees_frames=True))
+        _observe(connection, driver, accepted.match)
         watchdogs: list[Task] = []
         driver.on_close = lambda: watchdogs.append(driver.spawn(_abort_later, connection))
         try:
@@ -113,10 +121,11 @@ class WebSocketsTransport:
             if not isinstance(connection, AsyncioConnection) and connection.recv_flow_control is not None:
                 # websockets 17.4 forgets a paused reader when the connection ends, and its task waits for ever.
                 connection.resume_reading()
-            await driver.finish()
+            driver.connection_lost()
+            await driver.wait_ended()
 
 
-async def _pause(driver: Driver, connection: AnyConnection) -> None:
+async def _pause(driver: Driver[BaseSocket], connection: AnyConnection) -> None:
     """Wait until the channels have caught up, or the connection is closed by somebody else."""
 
     async def watch() -> None:
@@ -138,21 +147,96 @@ async def _abort_later(connection: AnyConnection) -> None:
         await anyio.aclose_forcefully(connection.stream)  # type: ignore[arg-type]
 
 
+def _client_certificate(connection: AnyConnection) -> bytes | None:
+    if not _is_tls(connection):
+        return None
+    if isinstance(connection, AsyncioConnection):
+        tls: Any = connection.transport.get_extra_info("ssl_object")
+    else:
+        tls = connection.stream
+    certificate: bytes | None = tls.getpeercert(True)
+    return certificate
+
+
 def _is_tls(connection: AnyConnection) -> bool:
     if isinstance(connection, AsyncioConnection):
         return connection.transport.get_extra_info("ssl_object") is not None
     return type(connection.stream).__name__ == "SSLStream"
 
 
-def _respond(connection: AnyConnection, refusal: Refusal) -> Response:
-    response = connection.respond(refusal.status, refusal.body.decode())
-    if refusal.content_type is not None:
-        del response.headers["Content-Type"]
-        response.headers["Content-Type"] = refusal.content_type
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+
+
+def _respond(connection: AnyConnection, answer: Response) -> HTTPResponse:
+    # Any status: the library's own function takes those that have a name.
+    response = connection.respond(HTTPStatus.FORBIDDEN, "")
+    response.status_code = answer.status
+    response.reason_phrase = _PHRASES.get(answer.status, "Refused")
+    response.body = answer.body
+    for name in ("Content-Type", "Content-Length"):
+        del response.headers[name]
+    response.headers["Content-Length"] = str(len(answer.body))
+    for name, value in answer.headers:
+        response.headers[name] = value
     return response
 
 
-def _sink(driver: Driver, connection: AnyConnection) -> AsyncioSink | Outbox:
+def _settle(connection: AnyConnection, accepted: Accepted) -> None:
+    """Have the library answer what the mount says, whatever ``serve`` was told for all mounts."""
+    protocol = connection.protocol
+    options = accepted.match.mount.websocket
+    protocol.available_extensions = (
+        [ServerPerMessageDeflateFactory()] if options is not None and options.compress else None
+    )
+    chosen = None if accepted.subprotocol is None else Subprotocol(accepted.subprotocol)
+
+    def process_subprotocol(_: object) -> Subprotocol | None:
+        # The library holds every entry to be an HTTP token; a base64 text is none (P-020).
+        return chosen
+
+    protocol.process_subprotocol = process_subprotocol  # type: ignore[method-assign, assignment]
+
+
+def _observe(connection: AnyConnection, driver: Driver[BaseSocket], match: Match) -> None:
+    """Hear of bytes and frames that the library does not hand over as messages."""
+    protocol = connection.protocol
+    receive_data, process_event = protocol.receive_data, connection.process_event
+    most = None if match.mount.websocket is None else match.mount.websocket.max_frame_size
+
+    def receive_any_data(data: bytes | bytearray) -> None:
+        # P-081: whatever the client sends is a sign of life.
+        driver.heard()
+        receive_data(data)
+
+    def process_any_event(event: Event) -> None:
+        if isinstance(event, WebSocketFrame):
+            if event.opcode in _CONTROL:
+                driver.control(bytes(event.data), _CONTROL[event.opcode])
+                if (
+                    isinstance(connection, AsyncioConnection)
+                    and connection.transport.get_write_buffer_size() > driver.limits.outbox_bytes
+                ):
+                    # The library has answered the ping, and nobody reads the answers.
+                    driver.overflow(0)
+            elif most is not None and len(event.data) + _header_size(len(event.data)) > most:
+                # P-083: header and payload; a message of several frames may be larger.
+                driver.close(TOO_BIG)
+                return
+        process_event(event)
+
+    protocol.receive_data = receive_any_data  # type: ignore[method-assign]
+    connection.process_event = process_any_event  # type: ignore[method-assign]
+
+
+_CONTROL: Final[Mapping[WebSocketOpcode, Control]] = {WebSocketOpcode.PING: "ping", WebSocketOpcode.PONG: "pong"}
+
+
+def _header_size(payload: int) -> int:
+    """Of a frame of a client, mask included (RFC 6455, 5.2)."""
+    return 6 if payload < 126 else 8 if payload < 65536 else 14
+
+
+def _sink(driver: Driver[BaseSocket], connection: AnyConnection) -> AsyncioSink | Outbox:
     if isinstance(connection, AsyncioConnection):
         return AsyncioSink(driver, connection)
     trio_connection = connection
@@ -163,7 +247,12 @@ def _sink(driver: Driver, connection: AnyConnection) -> AsyncioSink | Outbox:
     async def close(code: int) -> None:
         await trio_connection.aclose(code)
 
-    return Outbox(driver, send, close)
+    async def ping(payload: bytes) -> None:
+        # Not connection.ping(): it keeps account of pongs, and refuses a payload whose pong is not there yet.
+        async with trio_connection.send_context():
+            trio_connection.protocol.send_ping(payload)
+
+    return Outbox(driver, send, close, ping)
 
 
 @final
@@ -177,7 +266,7 @@ class AsyncioSink:
         # asyncio tells only the library when the buffer has drained; the limit of the outbox is the bound here.
         return 0
 
-    def __init__(self, driver: Driver, connection: AsyncioConnection) -> None:
+    def __init__(self, driver: Driver[BaseSocket], connection: AsyncioConnection) -> None:
         self._driver = driver
         self._connection = connection
         self._limit = driver.limits.outbox_bytes
@@ -201,6 +290,13 @@ class AsyncioSink:
             transport.write(b"".join(connection.protocol.data_to_send()))
         else:
             transport.write(frame.wire)
+
+    def ping(self, payload: bytes) -> bool:
+        connection = self._connection
+        if not self._closing and connection.protocol.state is State.OPEN and not connection.transport.is_closing():
+            connection.protocol.send_ping(payload)
+            connection.transport.write(b"".join(connection.protocol.data_to_send()))
+        return True
 
     def close(self, code: int) -> None:
         self._closing = True

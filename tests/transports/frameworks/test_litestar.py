@@ -28,7 +28,8 @@ def application(endpoint: Endpoint, at: str, **options: Any) -> Litestar:
     def create() -> None:
         endpoint.broadcast("room:a", "post", {})
 
-    return Litestar([channels, hello, create], openapi_config=None, **options)
+    # It would set up logging for the whole process, and for the tests that come after these.
+    return Litestar([channels, hello, create], openapi_config=None, logging_config=None, **options)
 
 
 @pytest.mark.parametrize("with_lifespan", [True, False])

@@ -1,6 +1,6 @@
 """A small server, as somebody writes who has read the documentation; ended by signals.
 
-Run as ``python server.py uvicorn|websockets|trio``; says on which port it listens, and what terminates.
+Run as ``python server.py uvicorn|serve|websockets|trio``; says on which port it listens, and what terminates.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import uvicorn
 import websockets.asyncio.server
 import websockets.trio.server
 
-from phoenix_channels import Channel, Endpoint, Socket
+from phoenix_channels import Channel, Drainer, Endpoint, Socket, serve
 from phoenix_channels.transports.websockets import WebSocketsTransport
 
 
@@ -33,7 +33,7 @@ class UserSocket(Socket):
 
 
 endpoint = Endpoint()
-endpoint.socket("/socket", UserSocket)
+endpoint.socket("/socket", UserSocket, drainer=Drainer(batch_size=1, batch_interval=1.0))
 transport = WebSocketsTransport(endpoint)
 
 
@@ -43,6 +43,12 @@ def main_uvicorn() -> None:
     server = uvicorn.Server(uvicorn.Config(endpoint, ws="websockets-sansio"))
     with contextlib.suppress(KeyboardInterrupt):  # as uvicorn.run does
         server.run(sockets=[listener])
+
+
+def main_serve() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    say(listener.getsockname()[1])
+    serve(endpoint, sockets=[listener])
 
 
 async def main_websockets() -> None:
@@ -80,6 +86,8 @@ if __name__ == "__main__":
     match sys.argv[1]:
         case "uvicorn":
             main_uvicorn()
+        case "serve":
+            main_serve()
         case "websockets":
             asyncio.run(main_websockets())
         case "trio":

@@ -6,9 +6,10 @@ import json
 
 import anyio
 import anyio.to_thread
+import pytest
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 
-from phoenix_channels import Endpoint
+from phoenix_channels import Endpoint, WebSocketOptions
 from tests.transports.app import Journal, eventually, make_endpoint
 from tests.transports.clients import connect, connect_raw
 from tests.transports.servers import Serve
@@ -40,6 +41,7 @@ async def test_a_refused_join(port: int) -> None:
         ]  # fmt: skip
 
 
+@pytest.mark.feature("B072")
 async def test_a_push_of_the_channel(port: int) -> None:
     async with connect(port) as client:
         await client.join("room:push")
@@ -156,8 +158,9 @@ async def test_fragments_and_pings(port: int) -> None:
 
 
 async def test_compression(serve: Serve, kind: str) -> None:
-    endpoint = make_endpoint(Journal())
-    options = {"ws_per_message_deflate": True} if kind.startswith("uvicorn") else {"compression": "deflate"}
+    # P-085: under ASGI it is an option of the server, here one of the mount.
+    endpoint = make_endpoint(Journal(), {"websocket": WebSocketOptions(compress=True)})
+    options = {"ws_per_message_deflate": True} if kind.startswith("uvicorn") else {}
     async with (
         serve(endpoint, **options) as port,
         connect(port, compression="deflate") as one,

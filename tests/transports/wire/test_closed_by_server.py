@@ -5,10 +5,10 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from phoenix_channels import Endpoint
+from phoenix_channels import Endpoint, WebSocketOptions
 from tests.transports.app import Journal, eventually, make_endpoint, socket_class
 from tests.transports.clients import connect, connect_raw
-from tests.transports.servers import Serve
+from tests.transports.servers import KINDS, Serve
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,7 @@ async def test_frames_against_the_rules_of_websocket(port: int, journal: Journal
     await eventually(lambda: journal.reasons("room:rules") == [("shutdown", "closed")] * 2)
 
 
+@pytest.mark.feature("C12")
 async def test_a_message_over_the_size_that_the_server_takes(port: int, journal: Journal) -> None:
     async with connect_raw(port) as client:
         await client.send("1", "1", "room:huge", "phx_join", {})
@@ -67,6 +68,18 @@ async def test_a_message_over_the_size_that_the_server_takes(port: int, journal:
     await eventually(lambda: journal.reasons("room:huge") == [("shutdown", "closed")])
 
 
+@pytest.mark.feature("C12")
+async def test_fragments_that_are_too_much_together(port: int, journal: Journal) -> None:
+    async with connect_raw(port) as client:
+        await client.send("1", "1", "room:pieces", "phx_join", {})
+        # Alone each of them would pass.  A mask of zeros is one, too.
+        head = b"\xff" + (6_000_000).to_bytes(8, "big") + bytes(4)
+        await client.stream.send(b"\x01" + head + b" " * 6_000_000 + b"\x80" + head)
+        assert await client.close_code() == 1009
+    await eventually(lambda: journal.reasons("room:pieces") == [("shutdown", "closed")])
+
+
+@pytest.mark.feature("B081")
 async def test_disconnect_closes_every_connection_with_this_id_and_no_other(
     port: int, journal: Journal, endpoint: Endpoint
 ) -> None:
@@ -86,9 +99,10 @@ async def test_disconnect_closes_every_connection_with_this_id_and_no_other(
         assert await other.call("room:ids", "echo", 1) == 1
 
 
+@pytest.mark.feature("C11")
 async def test_silence(serve: Serve) -> None:
     journal, endpoint = Journal(), Endpoint()
-    endpoint.socket("/socket", socket_class(journal), timeout=0.3)
+    endpoint.socket("/socket", socket_class(journal), websocket=WebSocketOptions(timeout=0.3))
     async with serve(endpoint) as port, connect(port) as silent, connect(port) as lively:
         await silent.join("room:silent")
         with anyio.CancelScope() as until_closed:
@@ -105,6 +119,26 @@ async def test_silence(serve: Serve) -> None:
                 assert await silent.close_code() == 1002
                 until_closed.cancel()
         await eventually(lambda: journal.terminated == [("room:silent", ("shutdown", "closed"))])
+        assert endpoint.statistics().connections == 1
+
+
+@pytest.mark.feature("C11")
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("websockets")], scope="module")
+async def test_pings_are_signs_of_life_where_the_server_shows_them(serve: Serve) -> None:
+    journal, endpoint = Journal(), Endpoint()
+    endpoint.socket("/socket", socket_class(journal), websocket=WebSocketOptions(timeout=0.3))
+    async with serve(endpoint) as port, connect_raw(port) as lively, connect_raw(port) as silent:
+        with anyio.CancelScope() as until_closed:
+            async with anyio.create_task_group() as group:
+
+                async def ping() -> None:
+                    while True:
+                        await lively.send_frame(9, b"")
+                        assert await lively.receive_frame() == (10, b"")
+
+                group.start_soon(ping)
+                assert await silent.close_code() == 1002
+                until_closed.cancel()
         assert endpoint.statistics().connections == 1
 
 

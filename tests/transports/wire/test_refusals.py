@@ -57,7 +57,7 @@ async def test_refused(
     connects: int,
     log: str,
 ) -> None:
-    caplog.set_level(logging.INFO, "phoenix_channels")
+    caplog.set_level(logging.DEBUG, "phoenix_channels")
     for connection in ("Upgrade", None):  # a plain GET is told the same
         response = await ask(port, target, connection=connection)
         assert response.status == status

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from phoenix_channels import ConnectInfo, Endpoint, Socket
+from phoenix_channels import URI, ConnectInfo, Endpoint, PeerData, Socket
 from tests.transports.app import Journal, make_endpoint, socket_class
 from tests.transports.clients import V2, ask, connect, connect_raw
 from tests.transports.servers import Serve
@@ -62,15 +62,14 @@ async def test_the_info_of_a_connection(port: int, journal: Journal) -> None:
         local = client.connection.local_address
     (_, info), = journal.connects  # fmt: skip
     assert info == ConnectInfo(
-        transport="websocket",
-        uri=f"http://127.0.0.1:{port}/socket/websocket?vsn=2.0.0",
-        peer=("127.0.0.1", local[1]),
+        uri=URI("http", "127.0.0.1", port, "/socket/websocket", "vsn=2.0.0"),
+        peer_data=PeerData("127.0.0.1", local[1]),
         user_agent="some browser",
     )
     response = await ask(port, "/socket/websocket", host="example.com", cookie="secret")
     assert response.status == 101
     _, info = journal.connects[1]
-    assert info.uri == "http://example.com/socket/websocket"
+    assert info.uri == URI("http", "example.com", 80, "/socket/websocket", "")
     assert info.user_agent is None
     assert "secret" not in repr(info)
 
@@ -89,9 +88,10 @@ async def test_tls(serve: Serve, kind: str) -> None:
         assert (await client.receive())[3] == "text"
         await endpoint.drain()
         assert await client.close_code() == 1012
-    assert journal.connects[0][1].uri == f"https://127.0.0.1:{port}/socket/websocket?vsn=2.0.0"
+    assert journal.connects[0][1].uri == URI("https", "127.0.0.1", port, "/socket/websocket", "vsn=2.0.0")
 
 
+@pytest.mark.feature("C18")
 @pytest.mark.parametrize(
     ("vsn", "version"),
     [

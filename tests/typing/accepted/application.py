@@ -24,6 +24,7 @@ from phoenix_channels import (
     Statistics,
     Stop,
     Timer,
+    WebSocketOptions,
     channel,
     incoming,
     intercept,
@@ -139,13 +140,18 @@ class UserSocket(Socket):
 
 class OpenSocket(Socket):
     def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
-        if info.peer is not None:
-            print(info.peer[0], info.uri)
+        print(info.peer_data.address, info.uri.path)
 
 
 endpoint = Endpoint(host="example.com", limits=Limits(outbox_bytes=2_000_000))
 endpoint.socket("/socket", UserSocket)
-endpoint.socket("/open", OpenSocket, check_origin=False, timeout=None)
+endpoint.socket(
+    "/open",
+    OpenSocket,
+    check_origin=False,
+    connect_info=["peer_data", "uri"],
+    websocket=WebSocketOptions(timeout=None),
+)
 endpoint.broadcast("notifications:21", "new_notification", {"body": "hi"})
 endpoint.broadcast("notifications:21", "picture", b"\x00")
 endpoint.local_broadcast("lobby", "hello", NewNotification("hi"))

@@ -26,7 +26,6 @@ channel(UserSocket)  # error
 
 endpoint = Endpoint(hosts="example.com")  # error
 endpoint.socket("/socket", UserSocket, check_orign=False)  # error
-endpoint.socket("/socket", UserSocket, timeout="a minute")  # error
 endpoint.socket("/socket", StatsChannel)  # error
 endpoint.broadcast(21, "new_notification", {})  # error
 endpoint.broadcast("notifications:21", {})  # error

@@ -22,7 +22,8 @@ async function request(path, { token, body } = {}) {
 const login = () => request("/demo/login", { body: { user: userId } })
 
 function run(user, users, token) {
-  const socket = new Socket("/socket", { params: () => ({ token }) })
+  // Where a proxy swallows WebSockets, phoenix.js changes to long polling.
+  const socket = new Socket("/socket", { params: () => ({ token }), longPollFallbackMs: 2500 })
   socket.onOpen(() => view.connection("online"))
   socket.onClose(() => view.connection("lost"))
   // The token may have become invalid while the connection was away: the next attempt has a new one.

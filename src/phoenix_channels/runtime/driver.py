@@ -1,0 +1,310 @@
+"""The driver of one connection: between its transport and whatever answers the client."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+
+import anyio
+from msgspec import Struct
+
+from phoenix_channels.protocol.messages import EncodedBroadcast, Frame, Opcode
+from phoenix_channels.protocol.serializers import INTERNAL_ERROR
+from phoenix_channels.pubsub.local import Subscription
+from phoenix_channels.runtime.drain import SERVICE_RESTART, DrainerOption
+from phoenix_channels.runtime.hub import Hub
+from phoenix_channels.runtime.lane import Lane
+from phoenix_channels.runtime.tasks import AsyncFunction, Task
+from phoenix_channels.socket import BaseSocket
+
+_logger = logging.getLogger("phoenix_channels")
+
+GOING_AWAY = 1001
+"""The close code of a ``disconnect`` broadcast (P-079)."""
+PROTOCOL_ERROR = 1002
+"""The close code of the idle timeout; never 1000, on which phoenix.js stays away (P-081)."""
+TOO_BIG = 1009
+"""The close code of a message beyond ``max_frame_size`` (P-083)."""
+SLOW_CONSUMER = 1013
+"""The close code where one side does not keep up: "try again later", on which phoenix.js comes back."""
+
+Control: TypeAlias = Literal["ping", "pong"]
+
+SocketT_co = TypeVar("SocketT_co", bound=BaseSocket, covariant=True)
+
+
+class Sink(Protocol):
+    """Where a driver writes; what a transport has to offer.  No call blocks or raises."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for the client, of which :meth:`Driver.written` will be told when they become fewer."""
+        ...
+
+    def write(self, frame: Frame) -> None:
+        """Send a frame, after those written before."""
+        ...
+
+    def ping(self, payload: bytes) -> bool:
+        """Send a ping; False where that is not possible."""
+        ...
+
+    def close(self, code: int) -> None:
+        """Close the connection after what was written; further frames are ignored."""
+        ...
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What its mount lays down for a connection."""
+
+    timeout: float | None = None
+    """Seconds without a sign of life after which the connection ends; None for never."""
+    silent: str = "closed"
+    """Why it ends then, for ``terminate``."""
+    polled: bool = False
+    """The client reads by requests of its own: it can give a sign of life also while it is not read."""
+    max_frame_size: int | None = None
+    """Bytes of the largest message that is accepted."""
+    drainer: DrainerOption = False
+    """How the connection is drained."""
+
+
+class Driver(ABC, Generic[SocketT_co]):
+    """One connection, from its acceptance to the end of all that it has begun."""
+
+    def __init__(self, hub: Hub, lane: Lane, socket: SocketT_co, *, socket_id: str | None, terms: Terms) -> None:
+        self.hub = hub
+        self.lane = lane
+        self.limits = hub.limits
+        self.socket = socket
+        self.socket_id = socket_id
+        self.terms = terms
+        self.closed = False
+        self.context = contextvars.copy_context()
+        self.sink: Sink
+        self.on_close: Callable[[], None] | None = None
+        """Called once, when the connection begins to end."""
+        self._now = lane.loop.now
+        self._last_heard = self._now()
+        self._readable: anyio.Event | None = None
+        self._transport_ended = False
+        self._over: anyio.Event | None = None
+        self._id_interest = False
+        self._id_subscription = None if socket_id is None else Subscription(socket_id, self._receive_on_id)
+
+    # What the transport calls
+
+    async def start(self, sink: Sink) -> bool:
+        """The connection is open; before its first message.  False when it could not begin, and is closed."""
+        self.sink = sink
+        if self._id_subscription is not None:
+            # P-026: before any message of the client.
+            try:
+                with anyio.fail_after(self.socket.connect_timeout):
+                    await self.hub.subscribe(self.lane, self._id_subscription)
+                self._id_interest = True
+            except Exception:
+                _logger.exception("%s: the backplane does not take the id of a connection, closing", self.name)
+                self.close(INTERNAL_ERROR)
+                return False
+        self.heard()
+        self.lane.add(self)
+        if self.lane.draining:
+            self.close(SERVICE_RESTART, "draining")
+        else:
+            self._started()
+        return True
+
+    def heard(self) -> None:
+        """The client has given a sign of life: its silence begins anew (P-081)."""
+        self._last_heard = self._now()
+
+    def receive(self, data: str | bytes, opcode: Opcode) -> None:
+        """A whole message has arrived.  Then :attr:`reading_paused` says whether to read on."""
+        if self.closed:
+            return
+        most = self.terms.max_frame_size
+        # UTF-8 has at most four bytes for a character: encoding only to count is for the rare case.
+        if most is not None and len(data) * 4 > most:
+            size = len(data) if isinstance(data, bytes) else len(data.encode(errors="replace"))
+            if size > most:
+                _logger.warning("%s sent a message of %s bytes, over the limit of %s", self.name, size, most)
+                self.close(TOO_BIG)
+                return
+        self._receive(data, opcode)
+        if self.reading_paused:
+            self.lane.idle_changed(self)
+
+    def control(self, payload: bytes, opcode: Control) -> None:
+        """A ping or pong has arrived, where the transport sees them (P-084)."""
+
+    async def wait_handled(self) -> None:
+        """Return when what was received last has been handled, if the connection handles one message at a time."""
+
+    @property
+    def reading_paused(self) -> bool:
+        """True while so much waits to be handled that the transport should not read any further."""
+        return not self.closed and (self.sink.queued_bytes >= self.limits.outbox_high_water or self._busy)
+
+    async def wait_readable(self) -> None:
+        """Return when :attr:`reading_paused` is false."""
+        while self.reading_paused:
+            if self._readable is None:
+                self._readable = anyio.Event()
+            await self._readable.wait()
+
+    def close(self, code: int | None, why: str = "closed") -> None:
+        """End the connection: close it with this code, or None when it is gone already.
+
+        What answers the client ends with the reason ``("shutdown", why)`` and without a frame (P-068).
+        """
+        self._close(code, ("shutdown", why))
+
+    def written(self) -> None:
+        """The sink has fewer bytes queued than before."""
+        self._resume_reading()
+
+    def overflow(self, dropped: int) -> None:
+        """The client does not read; ``dropped`` frames that waited for it are lost."""
+        self.hub.dropped_frames += dropped
+        # Before the log: what listens to it may broadcast, and come back here.
+        self.close(SLOW_CONSUMER)
+        _logger.warning(
+            "%s is too slow: closing it with %s, %s frames dropped",
+            self.name,
+            SLOW_CONSUMER,
+            dropped,
+        )
+
+    def connection_lost(self) -> None:
+        """The transport has nothing more to do for this connection: its last call."""
+        self.close(None)
+        self._transport_ended = True
+        self._check_ended()
+
+    async def wait_ended(self) -> None:
+        """Return when the transport has finished and nothing of the connection runs any more."""
+        while not self._ended:
+            if self._over is None:
+                self._over = anyio.Event()
+            await self._over.wait()
+
+    # What the lane calls
+
+    @property
+    def idle_deadline(self) -> float:
+        """When to close the connection if nothing changes until then.
+
+        While it is not read the client cannot help its silence: then only what it waits for has a deadline.
+        """
+        if self._stuck:
+            return self._last_heard + self.limits.paused_seconds
+        return float("inf") if self.terms.timeout is None else self._last_heard + self.terms.timeout
+
+    def idle(self) -> None:
+        """The deadline has passed: the client is silent (P-081), or what it waits for has got stuck."""
+        if self._stuck:
+            _logger.error(
+                "%s: nothing of what waits has moved for %s s (handlers or client), closing with %s",
+                self.name,
+                self.limits.paused_seconds,
+                SLOW_CONSUMER,
+            )
+            self.close(SLOW_CONSUMER)
+        else:
+            self.close(PROTOCOL_ERROR, self.terms.silent)
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """How many channels of this connection live, or still end."""
+
+    @property
+    @abstractmethod
+    def waiting(self) -> tuple[int, int]:
+        """How many messages of the client wait to be handled, and their bytes."""
+
+    @property
+    @abstractmethod
+    def mailboxes(self) -> int:
+        """How much waits in the mailboxes of this connection: those messages that are past the core, and all others."""
+
+    # What answers the client calls
+
+    def spawn(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task:
+        """Start a task of this connection, in a copy of the context that its server and ``connect`` made."""
+        return self.lane.loop.spawn(function, *args, on_done=on_done, context=self.context.copy())
+
+    @property
+    def name(self) -> str:
+        return type(self.socket).__qualname__
+
+    # What a kind of driver adds
+
+    def _started(self) -> None:
+        """The connection is open and registered."""
+
+    @abstractmethod
+    def _receive(self, data: str | bytes, opcode: Opcode) -> None:
+        """Handle a message of the client."""
+
+    @property
+    @abstractmethod
+    def _busy(self) -> bool:
+        """Does so much wait that the client should not be read any further?"""
+
+    @abstractmethod
+    def _end(self, reason: object) -> None:
+        """The connection is over: begin the end of all that it has begun."""
+
+    @property
+    @abstractmethod
+    def _finished(self) -> bool:
+        """Is that end reached?"""
+
+    # Help
+
+    @property
+    def _stuck(self) -> bool:
+        return self.reading_paused and not self.terms.polled
+
+    def _close(self, code: int | None, reason: object) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.lane.closing(self)
+        if self._id_subscription is not None and self._id_interest:
+            self.hub.unsubscribe(self.lane, self._id_subscription)
+        self._end(reason)
+        if code is not None:
+            self.sink.close(code)
+        if self.on_close is not None:
+            self.on_close()
+        self._resume_reading()
+        self._check_ended()
+
+    def _receive_on_id(self, broadcast: EncodedBroadcast) -> None:
+        # P-079: other events on this topic mean nothing to the connection.
+        if broadcast.event == "disconnect":
+            self.close(GOING_AWAY, "disconnected")
+
+    def _resume_reading(self) -> None:
+        if self._readable is not None and not self.reading_paused:
+            if not self.terms.polled:
+                self.heard()
+            self._readable.set()
+            self._readable = None
+            self.lane.idle_changed(self)
+
+    @property
+    def _ended(self) -> bool:
+        return self.closed and self._transport_ended and self._finished
+
+    def _check_ended(self) -> None:
+        if self._ended:
+            self.lane.ended(self)
+            if self._over is not None:
+                self._over.set()

@@ -1,0 +1,106 @@
+"""What the mutations begin with: messages of the recording of Phoenix, and valid input of the other kinds."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+from tests.token.vectors import DERIVED, TOKENS
+
+MAX_LENGTH = 4096
+"""Of every input: length alone is the matter of other tests."""
+
+_SENT = re.compile(r"\w+>(?P<binary>bin)? ?(?P<data>.*)", re.DOTALL)
+_QUERY = re.compile(r"\w+ (?:GET|POST) [^ ?]*\?(?P<query>[^ ]*)")
+
+
+def _recorded() -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """The text messages, binary messages and queries that clients sent in the recording, each once."""
+    texts, binaries, queries = dict[bytes, None](), dict[bytes, None](), dict[bytes, None]()
+    recording = Path(__file__).parents[1] / "conformance" / "phoenix-1.8.12.jsonl"
+    for line in recording.read_text().splitlines():
+        for entry in json.loads(line)["log"]:
+            if sent := _SENT.fullmatch(entry):
+                if not sent["binary"]:
+                    texts[sent["data"].encode()] = None
+                elif re.fullmatch("(?:[0-9a-f]{2})+", sent["data"]):
+                    binaries[bytes.fromhex(sent["data"])] = None
+            elif asked := _QUERY.match(entry):
+                queries[asked["query"].encode()] = None
+    return list(texts), list(binaries), list(queries)
+
+
+TEXTS, BINARIES, QUERIES = _recorded()
+V1_TEXTS = [text for text in TEXTS if text.startswith(b"{")]
+V2_TEXTS = [text for text in TEXTS if not text.startswith(b"{")]
+V1_TEXTS += [
+    b'{"ref":null,"payload":[],"topic":"room:1","join_ref":"1","event":"phx_join","more":{"a":[1,"x",true]}} ',
+    b'{"topic":"room:1","topic":"room:2","event":"e","payload":{},"payload":1,"ref":' + b"[" * 32 + b"]" * 32 + b"}",
+]
+V2_TEXTS += [
+    b'[1.5,-0.0,"room:1","phx_join",{"a":[true,false,null,1e-7,-12345678901234567890]}]',
+    b'[{"a":[1]},["x"],"room:\\u00e9\\ud83e\\udd84","phx_leave",[]] ',
+    # As deep as a ref may be, and deeper.
+    b"[" + b"[" * 32 + b"]" * 32 + b',"2","room:1","phx_join",{}]',
+    b"[" + b"[" * 33 + b"]" * 33 + b',"2","room:1","phx_join",{}]',
+    b'["1",' + b'{"a":' * 31 + b"{}" + b"}" * 31 + b',"phoenix","heartbeat",{}]',
+]
+
+_LINES = [*V2_TEXTS[:8], *V1_TEXTS[:4], *(base64.b64encode(frame) for frame in BINARIES[:8])]
+# The first byte chooses the content type.
+BODIES = [
+    *(b"\x00" + ending.join(_LINES[at : at + 4]) for ending in (b"\n", b"\r\n", b"\n\n") for at in range(0, 20, 4)),
+    b"\x01" + b"[]\n" * 105,
+    b"\x02" + b"AAAA\n" * 105,
+    *(b"\x05" + text for text in V2_TEXTS[:4]),
+]
+
+QUERIES += [
+    b"a=1&b[c]=2&d[]=3&d[]=4&d[][e]=5&d[][f][]=6",
+    b"a+b=c%20d&%61=%C3%A9&x[%5D]=%5B&=1&y&z=&&a[=1&a]=2&a[b]c=3&[a]=4",
+    b"a[b]=1&a=2&a[c]=3&d[]=1&d[e]=2&d[]=3&" + b"f" + b"[g]" * 34 + b"=1",
+]
+
+_SIGNED = [token.encode() for token in [*TOKENS.values(), *DERIVED.values()]]
+# A token, or what shall be signed; derived with other options some are not valid.
+TOKENS_AND_PAYLOADS = [*_SIGNED, *(token.split(b".")[1] for token in _SIGNED[:12])]
+
+JSON_WORDS = [b'"', b"[", b"]", b"{", b"}", b",", b":", b"null", b"true", b"false", b"0", b"-1", b"1e308", b"1e-400"]
+JSON_WORDS += [b"1E400", b"\\u0000", b"\\ud800", b"\\udc00", b"\\", b"\\n", b"\xc3\xa9", b"\xed\xa0\x80", b"\xff", b" "]
+JSON_WORDS += [b"18446744073709551616", b"-9223372036854775809", b"0.1", b"-0", b"NaN", b"\xef\xbb\xbf", b"[[[[[[[["]
+JSON_WORDS += [b'"room:1"', b'"phx_join"', b'"phx_leave"', b'"phoenix"', b'"heartbeat"', b'"topic"', b'"event"']
+JSON_WORDS += [b'"payload"', b'"ref"', b'"join_ref"']
+BINARY_WORDS = [b"\x00", b"\x01", b"\x06", b"\xff", b"room:1", b"phx_join", b"heartbeat", b"phoenix", b"\xc3\xa9", b"1"]
+BODY_WORDS = [*JSON_WORDS, b"\n", b"\r\n", b"\r", b"\t", b"=", b"==", b"AAAA", b"AA==", b"AAA=", b"+/", b"-_", b"[]\n"]
+QUERY_WORDS = [
+    b"&",
+    b"=",
+    b"[",
+    b"]",
+    b"[]",
+    b"[a]",
+    b"][",
+    b"%5B",
+    b"%5d",
+    b"%",
+    b"%C3%A9",
+    b"%FF",
+    b"+",
+    b"a=1",
+    b"#",
+]
+TOKEN_WORDS = [
+    b".",
+    b"=",
+    b"-",
+    b"_",
+    b"+",
+    b"/",
+    b"SFMyNTY",
+    b"SFMzODQ",
+    b"SFM1MTI",
+    b"\n",
+    b"\xc3\xa9",
+    b"\xff",
+    b"AAAA",
+]
