@@ -31,8 +31,7 @@ from phoenix_channels import (
     Socket,
     WebSocketOptions,
 )
-from phoenix_channels.protocol import _states as states
-from phoenix_channels.protocol import events
+from phoenix_channels.protocol import events, states
 from phoenix_channels.transports.options import MountOptions
 
 # The alias Payload is a string, which the signatures of events evaluate in their own module.

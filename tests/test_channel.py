@@ -61,6 +61,29 @@ async def test_a_channel_knows_its_topic_socket_endpoint_and_options() -> None:
         assert await client.join("") == ["", "", "ada", host, 1, "s"]
 
 
+class RefChannel(Channel):
+    def __init__(self) -> None:
+        self.first = self.join_ref
+
+    async def join(self, payload: Any) -> list[Any]:
+        return [self.first, self.join_ref]
+
+    @incoming
+    def again(self, payload: Any) -> Reply:
+        return Reply.ok(self.join_ref)
+
+
+@pytest.mark.parametrize("ref", ["7", "", 7, 0, None, True, [1, {"a": None}], {"b": 2.5}])
+async def test_p070_a_channel_knows_the_ref_of_its_join(ref: Any) -> None:
+    """As it came (P-031); for null the ref of the join's message stands in, as in later frames (P-056)."""
+    known = "1" if ref is None else ref
+    async with serve(RefChannel) as (_, server):
+        client = await server.connect()
+        assert (await client.call(ref, "1", "room:a", "phx_join"))[4]["response"] == [known, known]
+        assert (await client.call(ref, "2", "room:a", "again"))[4]["response"] == known
+        assert (await client.call("new", "3", "room:a", "phx_join"))[4]["response"] == ["new", "new"]
+
+
 async def test_every_join_has_an_instance_of_its_own() -> None:
     async with serve({"*": StatsChannel}) as (endpoint, _):
         endpoint.socket("/user", type("OwnSocket", (UserSocket,), {"channels": {"*": StatsChannel}}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from types import MappingProxyType
@@ -97,6 +98,21 @@ def three_arguments(self: Any, params: Any, info: Any, more: Any) -> None: ...
 def test_connect_and_id_have_their_form(name: str, value: object, form: str) -> None:
     text = definition_error(lambda: make_socket(**{name: value}))
     assert text == f"BadSocket.{name} has to be a method of this form: `def {name}({form})`"
+
+
+async def later(self: Any) -> str:
+    return "users_socket:1"
+
+
+@functools.wraps(later)
+def wrapped(self: Any) -> Any:
+    return later(self)
+
+
+@pytest.mark.parametrize("method", [later, wrapped])
+def test_p026_an_id_is_not_awaited(method: object) -> None:
+    text = definition_error(lambda: make_socket(id=method))
+    assert text == "BadSocket.id is a plain `def`: what it needs is learned in connect"
 
 
 def test_classes_pass_their_keywords_on() -> None:

@@ -1,5 +1,6 @@
 """Who listens to telemetry, and what becomes of listeners that fail."""
 
+import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -95,9 +96,18 @@ def test_what_cannot_be_called_cannot_listen() -> None:
         attach(CHANNEL_JOINED, listener)
 
 
-def test_a_listener_that_fails_is_detached_and_hurts_nobody(heard: Heard, caplog: pytest.LogCaptureFixture) -> None:
+class Panic(BaseException):
+    """As extensions in other languages raise it."""
+
+
+@pytest.mark.parametrize("error", [ValueError, Panic, asyncio.CancelledError, GeneratorExit])
+def test_a_listener_that_fails_is_detached_and_hurts_nobody(
+    error: type[BaseException], heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it raises: a cancellation that it lets through is none of the caller's."""
+
     def fail(*_: Any) -> None:
-        raise ValueError("broken listener")
+        raise error("broken listener")
 
     attach(CHANNEL_JOINED, fail)
     for _ in range(2):

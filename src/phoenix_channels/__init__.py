@@ -28,10 +28,12 @@ from phoenix_channels.runtime.limits import Limits as Limits
 from phoenix_channels.runtime.limits import MailboxFull as MailboxFull
 from phoenix_channels.runtime.subscriber import Subscriber as Subscriber
 from phoenix_channels.server import serve as serve
+from phoenix_channels.socket import BaseSocket as BaseSocket
 from phoenix_channels.socket import Socket as Socket
 from phoenix_channels.transports.connect_info import SessionOptions as SessionOptions
 from phoenix_channels.transports.http import Request as Request
 from phoenix_channels.transports.http import Response as Response
 from phoenix_channels.transports.options import LongPollOptions as LongPollOptions
+from phoenix_channels.transports.options import MountOptions as MountOptions
 from phoenix_channels.transports.options import WebSocketOptions as WebSocketOptions
 from phoenix_channels.transports.origin import Origin as Origin

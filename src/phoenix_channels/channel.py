@@ -124,7 +124,7 @@ class Channel(Generic[SocketT_co]):
 
     @property
     def join_ref(self) -> Any:
-        """The ref that the client gave to this join, as it came: any JSON term (P-031, P-070)."""
+        """The ref that the client gave to this join, any JSON term; for a null one the ref of the message (P-056)."""
         return self._context.join_ref
 
     @property
@@ -180,7 +180,7 @@ class Channel(Generic[SocketT_co]):
         """
         return None
 
-    # What a channel can do; all of these are plain calls and never block
+    # What a channel can do; nothing of this blocks
 
     def push(self, event: str, payload: object) -> None:
         """Send an event to this client (P-063).  The payload is an object (dict, Struct, ...) or ``bytes``.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final, Literal, TypeAlias, final
 
 from msgspec import Struct
 
 from phoenix_channels.channel import Channel
-from phoenix_channels.protocol._states import State
+from phoenix_channels.protocol.states import State
 from phoenix_channels.runtime.channels_driver import ChannelsDriver
 from phoenix_channels.runtime.driver import Driver
 from phoenix_channels.runtime.hub import Hub
@@ -64,7 +63,7 @@ class Debug:
                 transport=driver.socket.transport,
                 channels=driver.channels,
             )
-            for driver in self._drivers()
+            for driver in self._hub.drivers
         ]
 
     def channels(self, socket: BaseSocket) -> list[ChannelInfo]:
@@ -76,15 +75,10 @@ class Debug:
         """
         if not isinstance(socket, BaseSocket):
             raise TypeError(f"channels takes a socket, such as those of sockets(), not {socket!r:.200}")
-        for driver in self._drivers():
+        for driver in self._hub.drivers:
             if driver.socket is socket:
                 return _channels(driver)
         raise LookupError(f"{socket!r:.200} is not connected to this endpoint, or no more")
-
-    def _drivers(self) -> Iterator[Driver[BaseSocket]]:
-        for lane in self._hub.lanes:
-            # A copy at once: the loop of the lane may run in another thread.
-            yield from tuple(lane.drivers)
 
 
 def _channels(driver: Driver[BaseSocket]) -> list[ChannelInfo]:

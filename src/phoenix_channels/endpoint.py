@@ -15,6 +15,7 @@ from phoenix_channels.logger import EventLogger
 from phoenix_channels.parameters import DEFAULT_TERMS, Keep, ParameterFilter
 from phoenix_channels.pubsub.base import PubSub
 from phoenix_channels.pubsub.local import LocalPubSub
+from phoenix_channels.raw_socket import RawSocket
 from phoenix_channels.runtime.drain import drain
 from phoenix_channels.runtime.hub import Hub
 from phoenix_channels.runtime.limits import Limits
@@ -161,13 +162,13 @@ class Endpoint:
         """As :meth:`broadcast`, but return only when the backplane has accepted the broadcast, or raise."""
         await self.hub.abroadcast(topic, event, payload)
 
-    def broadcast_from(self, channel: Channel[Any], topic: str, event: str, payload: object) -> None:
-        """As :meth:`broadcast`, but leave out this channel: its client, and its own subscriptions (P-072)."""
-        self.hub.broadcast(topic, event, payload, exclude=channel._context)  # pyright: ignore[reportPrivateUsage]
+    def broadcast_from(self, sender: Channel[Any] | RawSocket, topic: str, event: str, payload: object) -> None:
+        """As :meth:`broadcast`, but leave out the sender: its client, and its own subscriptions (P-072)."""
+        self.hub.broadcast(topic, event, payload, exclude=sender._context)  # pyright: ignore[reportPrivateUsage]
 
-    def local_broadcast_from(self, channel: Channel[Any], topic: str, event: str, payload: object) -> None:
+    def local_broadcast_from(self, sender: Channel[Any] | RawSocket, topic: str, event: str, payload: object) -> None:
         """As :meth:`broadcast_from`, but on this node only (P-072)."""
-        exclude = channel._context  # pyright: ignore[reportPrivateUsage]
+        exclude = sender._context  # pyright: ignore[reportPrivateUsage]
         self.hub.broadcast(topic, event, payload, exclude=exclude, local=True)
 
     def local_broadcast(self, topic: str, event: str, payload: object) -> None:
@@ -195,7 +196,7 @@ class Endpoint:
         """Close every connection on this event loop with 1012, in rounds, and end its channels (P-088).
 
         How many in a round, and when, is the ``drainer`` of each mount.  Returns when all is over.  Meanwhile, and
-        afterwards, new connections are refused with 503.
+        afterwards, new connections are refused with 503.  Those of mounts with ``drainer=False`` stay open.
         """
         await drain(self.hub.current_lane())
 
@@ -214,8 +215,7 @@ class Endpoint:
     def statistics(self) -> Statistics:
         """What there is now, and what was lost since the start; from any thread."""
         lanes = self.hub.lanes
-        # Copies at once: the loop of a lane may run in another thread.
-        live = [driver for lane in lanes for driver in tuple(lane.drivers)]
+        live = self.hub.drivers
         waiting = [driver.waiting for driver in live]
         return Statistics(
             connections=len(live),
@@ -231,7 +231,7 @@ class Endpoint:
             queued_broadcast_bytes=sum(lane.queued_bytes for lane in lanes),
             dropped_frames=self.hub.dropped_frames,
             dropped_broadcasts=self.hub.dropped_broadcasts + sum(lane.dropped for lane in lanes),
-            skipped_deliveries=sum(lane.registry.skipped for lane in lanes),
+            skipped_deliveries=self.hub.skipped + sum(lane.registry.skipped for lane in lanes),
             cut_callbacks=self.hub.cut,
         )
 

@@ -97,7 +97,8 @@ class RawSocket(BaseSocket):
         """Have :meth:`handle_info` called with this message, after what is queued already; from any thread.
 
         Raises:
-            MailboxFull: the socket has not kept up with its messages.
+            MailboxFull: the socket has not kept up with its messages.  Called from another thread it may notice only
+                later; then the connection is closed.
             BroadcastQueueFull: called from another thread, and the event loop has not kept up.
         """
         self._opened().send(message)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import anyio
 
+from phoenix_channels.definitions import DefinitionError
 from phoenix_channels.runtime.drain import drain
 from phoenix_channels.runtime.hub import lanes_here
 
@@ -38,11 +40,20 @@ def serve(
             message has at most 10,000,000 bytes, unless they say otherwise.
 
     Raises:
+        DefinitionError: ``workers`` or ``reload``, which need processes of uvicorn's own.
         ImportError: uvicorn is not installed.
     """
+    for name in ("workers", "reload"):
+        if options.get(name):
+            raise DefinitionError(f"serve() runs one process: {name} is for uvicorn's own command")
     import uvicorn  # noqa: PLC0415 - an extra
 
     class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # uvicorn itself takes only a second SIGINT for impatience; process managers send SIGTERM.
+            self.force_exit = self.force_exit or self.should_exit
+            super().handle_exit(sig, frame)
+
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             async with anyio.create_task_group() as group:
 

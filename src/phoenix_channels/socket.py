@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -27,7 +28,7 @@ class BaseSocket:
 
     endpoint: Endpoint
     """The endpoint this connection came through; bound before ``connect``."""
-    transport: str
+    transport: Literal["websocket", "longpoll"]
     """``"websocket"`` or ``"longpoll"``; bound before ``connect``."""
     subprotocol: str | None
     """What was chosen from ``WebSocketOptions(subprotocols=...)``, None without; bound before ``connect`` (P-017)."""
@@ -38,6 +39,8 @@ class BaseSocket:
         check_level(f"{cls.__qualname__}.log", cls.log)
         check_callback(cls, "connect", "params", "info")
         check_callback(cls, "id")
+        if inspect.iscoroutinefunction(inspect.unwrap(cls.id)):
+            raise DefinitionError(f"{cls.__qualname__}.id is a plain `def`: what it needs is learned in connect")
 
     def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> Awaitable[None] | None:
         """Authenticate the connection, before it exists; ``def`` or ``async def`` (P-025).

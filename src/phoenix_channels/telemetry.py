@@ -83,6 +83,9 @@ def execute(event: str, measurements: Mapping[str, float], metadata: Mapping[str
     for handler in _handlers.get(event, ()):
         try:
             handler(event, measurements, metadata)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            # A stray cancellation too: plain code cannot be cancelled, it can only let one through.
             _logger.exception("the telemetry handler %r of %s failed and is detached", handler, event)
             detach(event, handler)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from phoenix_channels.protocol._states import State
 from phoenix_channels.protocol.connection import Connection, same_ref
 from phoenix_channels.protocol.errors import EncodeError, LocalProtocolError, RemoteProtocolError
 from phoenix_channels.protocol.events import (
@@ -23,6 +22,7 @@ from phoenix_channels.protocol.events import (
 )
 from phoenix_channels.protocol.messages import EMPTY, Opcode
 from phoenix_channels.protocol.serializers import Serializer, V1JSONSerializer, V2JSONSerializer
+from phoenix_channels.protocol.states import State
 from phoenix_channels.protocol.topics import Routes
 from tests.protocol.wire import ServerFrame, client_binary, read
 

@@ -4,8 +4,8 @@ import pytest
 from msgspec import Raw
 
 from phoenix_channels.protocol import events
-from phoenix_channels.protocol._states import State
 from phoenix_channels.protocol.events import Entry
+from phoenix_channels.protocol.states import State
 
 
 def make_entry(join_ref: Any = "1", ref: Any = "2") -> Entry[str]:

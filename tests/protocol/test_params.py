@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix_channels.protocol.params import MAX_QUERY_BYTES, decode_params
+from phoenix_channels.protocol.params import MAX_PARAMS, MAX_QUERY_BYTES, QueryTooLong, decode_params
 
 TABLE: list[tuple[bytes, dict[str, Any]]] = [
     (b"", {}),
@@ -80,6 +80,19 @@ def test_p006_invalid_utf8_is_an_error_http_400(query: bytes) -> None:
 
 def test_p006_the_bound_of_a_query_http_414() -> None:
     assert MAX_QUERY_BYTES == 1_000_000
+    longest = b"a=" + b"x" * (MAX_QUERY_BYTES - 2)
+    assert len(decode_params(longest)["a"]) == MAX_QUERY_BYTES - 2
+    with pytest.raises(QueryTooLong):
+        decode_params(longest + b"x")
+
+
+@pytest.mark.parametrize("pair", ["a=1", "a{n}={n}", "a[]={n}", "a[b][c{n}]={n}", "", "%"])
+def test_no_more_than_a_thousand_params_are_decoded(pair: str) -> None:
+    """They are decoded before anybody is asked who the client is, and each takes its time, an empty one too."""
+    pairs = [pair.format(n=n) for n in range(MAX_PARAMS + 1)]
+    assert_params(decode_params("&".join(pairs[1:]).encode()))
+    with pytest.raises(QueryTooLong):
+        decode_params("&".join(pairs).encode())
 
 
 def test_a_key_that_is_nested_too_deep_is_taken_literally() -> None:

@@ -1,6 +1,6 @@
 """The tables themselves; what they do is tested with the connection."""
 
-from phoenix_channels.protocol._states import CLIENT, COMMAND, Action, Command, Input, State
+from phoenix_channels.protocol.states import CLIENT, COMMAND, Action, Command, Input, State
 
 HOLDS_ITS_TOPIC = {State.JOINING, State.JOINED, State.LEAVING}
 

@@ -5,9 +5,20 @@ from typing import Any
 import anyio
 import pytest
 
-from phoenix_channels import Broadcast, BroadcastQueueFull, Channel, JoinRefused, Reply, incoming, intercept
+from phoenix_channels import (
+    Broadcast,
+    BroadcastQueueFull,
+    Channel,
+    Endpoint,
+    JoinRefused,
+    Reply,
+    Socket,
+    incoming,
+    intercept,
+)
 from tests.support import frames
 from tests.support.apps import serve
+from tests.support.asgi import serving
 from tests.support.backplane import Broker
 from tests.support.loops import Journal, settle, soon
 
@@ -174,6 +185,84 @@ async def test_a_broker_that_hangs_crashes_the_join() -> None:
         node.on_subscribe = lambda _: anyio.sleep_forever()
         assert await client.call("1", "1", "room:a", "phx_join") == frames.join_crashed("1", "room:a")
     assert not node.interests
+
+
+async def test_a_broker_that_hangs_over_the_id_of_a_connection_closes_it(caplog: pytest.LogCaptureFixture) -> None:
+    """P-026: nothing of a client is read before; it is not left to wait, and comes back."""
+    node = Broker().node()
+
+    class UserSocket(Socket):
+        channels = {"room:*": RoomChannel}
+        connect_timeout = 0.01
+
+        def id(self) -> str:
+            return "user:1"
+
+    endpoint = Endpoint(pubsub=node)
+    endpoint.socket("/socket", UserSocket)
+    async with serving(endpoint) as server:
+        node.on_subscribe = lambda _: anyio.sleep_forever()
+        client = await server.connect()
+        assert await client.receive_close() == 1011
+        await client.wait_ended()
+        assert endpoint.statistics().connections == 0
+        assert "does not take the id of a connection" in caplog.text
+        node.on_subscribe = None
+        await (await server.connect()).heartbeat()
+    assert not node.interests
+
+
+def fail(topic: str) -> None:
+    raise ConnectionError(f"the broker is away from {topic}")
+
+
+@pytest.mark.parametrize("end", ["leave", "close", "disconnect", "drain", "silence"])
+async def test_a_broker_that_fails_to_end_an_interest_holds_nothing_up(
+    end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal, node = Journal(), Broker().node()
+
+    class OwnChannel(RoomChannel):
+        async def after_join(self) -> None:
+            await self.subscribe("elsewhere")
+
+        async def terminate(self, reason: object) -> None:
+            journal.add(reason)
+
+    timeout = 0.05 if end == "silence" else None
+    async with serve(OwnChannel, pubsub=node, socket_id="user:1", timeout=timeout) as (endpoint, server):
+        client = await server.joined("room:a")
+        await settle()
+        node.on_unsubscribe = fail
+        match end:
+            case "leave":
+                assert await client.call("1", "2", "room:a", "phx_leave") == frames.reply("1", "2", "room:a")
+                assert await client.receive() == frames.closed("1", "room:a")
+                await client.heartbeat()
+            case "close":
+                client.close_nowait()
+            case "disconnect":
+                await endpoint.disconnect("user:1")
+            case "drain":
+                await soon(endpoint.drain())
+        await journal.wait_length(1)
+        if end != "leave":
+            await client.wait_ended()
+            assert endpoint.statistics().connections == 0
+        assert endpoint.statistics().channels == 0
+        assert "failed to end an interest in 'elsewhere'" in caplog.text
+    assert "failed to end an interest in 'user:1'" in caplog.text
+    assert len(journal.entries) == 1
+
+
+async def test_silence_is_watched_also_after_a_broker_has_failed() -> None:
+    node = Broker().node()
+    async with serve(RoomChannel, pubsub=node, socket_id="user:1", timeout=0.05) as (_, server):
+        node.on_unsubscribe = fail
+        for _ in range(2):
+            client = await server.connect()
+            assert await client.receive_close() == 1002
+            await client.wait_ended()
 
 
 @pytest.mark.parametrize("leaves", [True, False])

@@ -22,6 +22,7 @@ from phoenix_channels import (
 from tests.support import frames
 from tests.support.apps import make_endpoint, serve
 from tests.support.asgi import serving
+from tests.support.backplane import Broker
 from tests.support.loops import settle, soon
 
 
@@ -104,6 +105,32 @@ async def test_the_endpoint_may_leave_out_a_channel_too() -> None:
             frames.push("1", "room:a", "from a thread", {"topic": "room:b"}),
         ]
         await first.receive_nothing()
+
+
+async def test_the_endpoint_may_leave_out_a_channel_on_its_node_only() -> None:
+    """P-072: ``local_broadcast_from``."""
+    channels: list[Channel] = []
+
+    class RoomChannel(Channel):
+        async def after_join(self) -> None:
+            channels.append(self)
+
+    broker = Broker()
+    async with (
+        serve(RoomChannel, pubsub=broker.node()) as (endpoint, server),
+        serve(RoomChannel, pubsub=broker.node(), alone=False) as (_, other_server),
+    ):
+        first, second = await server.joined("room:a"), await server.joined("room:a")
+        other = await other_server.joined("room:a")
+        await settle()
+        endpoint.local_broadcast_from(channels[0], "room:a", "event", {"n": 1})
+        await anyio.to_thread.run_sync(endpoint.local_broadcast_from, channels[0], "room:a", "from a thread", {})
+        assert await second.receive_many(2) == [
+            frames.broadcast("room:a", "event", {"n": 1}),
+            frames.broadcast("room:a", "from a thread"),
+        ]
+        for client in (first, second, other):
+            await client.receive_nothing()
 
 
 @pytest.mark.parametrize(

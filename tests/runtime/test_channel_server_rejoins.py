@@ -1,5 +1,6 @@
 """Two joins of one topic: duplicate joins, and leaves with a join right behind (P-057 to P-059)."""
 
+import logging
 from typing import Any
 
 import anyio
@@ -299,6 +300,25 @@ async def test_a_leave_behind_a_slow_handler_does_not_hold_up_the_next_join_for_
         ]
         await client.receive_nothing()
         assert journal.entries == ["slow", ("shutdown", "left")]
+
+
+async def test_a_duplicate_join_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """P-058: unless the client has left before."""
+    caplog.set_level(logging.DEBUG, "phoenix_channels")
+
+    class RoomChannel(Channel):
+        pass
+
+    async with serve(RoomChannel) as (_, server):
+        client = await server.joined("room:a")
+        client.send_nowait(["1", "2", "room:a", "phx_leave", {}])
+        client.send_nowait(["3", "3", "room:a", "phx_join", {}])
+        await client.receive_many(3)
+        line = "UserSocket: a new join of 'room:a' takes the place of the channel"
+        assert line not in caplog.messages
+        client.send_nowait(["4", "4", "room:a", "phx_join", {}])
+        await client.receive_many(2)
+        assert [r.levelno for r in caplog.records if r.getMessage().endswith(line)] == [logging.DEBUG]
 
 
 async def test_a_join_while_a_crashed_instance_terminates_waits_for_its_error() -> None:

@@ -319,6 +319,43 @@ async def test_each_round_is_logged_at_the_level_of_its_drainer(level: int, capl
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("level", [logging.WARNING, False])
+async def test_a_drainer_that_says_nothing_of_a_log_takes_the_level_of_its_socket(
+    level: Any, caplog: pytest.LogCaptureFixture, rounds: Rounds
+) -> None:
+    """P-088"""
+    caplog.set_level(logging.DEBUG)
+    found = socket_class()
+    found.log = level
+    endpoint, _ = endpoint_of(Drainer(), found=found)
+    async with serving(endpoint) as server:
+        await connect(server, 1)
+        await soon(endpoint.drain())
+    assert [r.levelno for r in caplog.records if "DRAINING" in r.getMessage()] == ([] if level is False else [level])
+    assert [metadata["log"] for metadata in rounds.metadata] == [level]
+
+
+class BrokenFilter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "DRAINING" in record.msg:
+            raise ZeroDivisionError
+        return True
+
+
+async def test_a_log_that_fails_does_not_stand_in_the_way_of_a_drain() -> None:
+    logger, broken = logging.getLogger("phoenix_channels"), BrokenFilter()
+    endpoint, _ = endpoint_of(Drainer(batch_size=1, batch_interval=0.002, log=logging.ERROR))
+    logger.addFilter(broken)
+    try:
+        async with serving(endpoint) as server:
+            clients = await connect(server, 1, 1, 0)
+            await soon(endpoint.drain())
+            for client in clients:
+                assert await client.receive_close() == 1012
+    finally:
+        logger.removeFilter(broken)
+
+
 async def test_a_drain_without_a_log(caplog: pytest.LogCaptureFixture, rounds: Rounds) -> None:
     caplog.set_level(logging.DEBUG)
     endpoint, found = endpoint_of(Drainer(log=False))

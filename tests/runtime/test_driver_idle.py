@@ -1,5 +1,7 @@
 """The idle timeout: silence closes a connection, and only silence (P-081)."""
 
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -92,6 +94,54 @@ async def test_the_timeout_stands_still_while_reading_does() -> None:
         await client.heartbeat()
         await anyio.sleep(21)
         assert await client.receive_close() == 1002
+
+
+class BrokenFilter(logging.Filter):
+    """Raises for one kind of line, as a filter does that has a mistake in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "nothing of what waits has moved" in record.msg:
+            self.asked += 1
+            raise ZeroDivisionError
+        return True
+
+
+@pytest.fixture
+def broken() -> Iterator[BrokenFilter]:
+    logger, broken = logging.getLogger("phoenix_channels"), BrokenFilter()
+    logger.addFilter(broken)
+    yield broken
+    logger.removeFilter(broken)
+
+
+async def test_a_log_that_fails_about_one_connection_leaves_the_others_watched(broken: BrokenFilter) -> None:
+    """One task watches over all of them."""
+    room = echo_channel()
+    async with serve(room, timeout=0.05, limits=Limits(paused_seconds=0.02, inbound_messages=1)) as (_, server):
+        stuck, silent = await server.joined("room:a"), await server.joined("room:a")
+        for ref in ("2", "3"):
+            stuck.send_nowait(["1", ref, "room:a", "slow", {}])
+        assert await silent.receive_close() == 1002
+        assert broken.asked
+        room.release.set()
+
+
+@on_virtual_time()
+async def test_a_connection_that_the_log_fails_about_is_closed_all_the_same(broken: BrokenFilter) -> None:
+    """And not looked at again and again, without a pause."""
+    room = echo_channel()
+    async with serve(room, timeout=20.0, limits=Limits(paused_seconds=10.0, inbound_messages=1)) as (_, server):
+        stuck = await server.joined("room:a")
+        for ref in ("2", "3"):
+            stuck.send_nowait(["1", ref, "room:a", "slow", {}])
+        await anyio.sleep(11)
+        assert await stuck.receive_close() == 1013
+        assert broken.asked == 1
+        room.release.set()
 
 
 @on_virtual_time()

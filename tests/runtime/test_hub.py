@@ -144,10 +144,46 @@ def test_a_loop_that_has_ended_is_forgotten(backend: str) -> None:
         endpoint.hub.current_lane().draining = True
 
     anyio.run(main, backend=backend)
-    assert endpoint.health().draining
-    endpoint.broadcast("topic", "event", {})
-    assert endpoint.hub.lanes == ()
+    # A balancer must not be told to stay away because of a loop that is no more.
     assert endpoint.health().ok
+    assert endpoint.hub.lanes == ()
+    endpoint.broadcast("topic", "event", {})
+
+
+@BACKENDS
+def test_what_was_lost_on_a_loop_that_has_ended_stays_counted(backend: str) -> None:
+    """A counter that goes back looks like a restart to whoever reads it."""
+    endpoint = make_endpoint(Channel)
+
+    async def main() -> None:
+        async with serving(endpoint) as server:
+            client = await server.connect(query="vsn=1.0.0")
+            client.send_nowait({"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"})
+            assert (await client.receive())["event"] == "phx_reply"
+            endpoint.broadcast("room:a", "event", b"not for version 1")
+            await client.receive_nothing()
+
+    for count in (1, 2, 3):
+        anyio.run(main, backend=backend)
+        assert [endpoint.statistics().skipped_deliveries for _ in range(2)] == [count, count]
+        assert endpoint.hub.lanes == ()
+
+
+def test_what_was_lost_while_a_loop_was_at_rest_stays_counted() -> None:
+    endpoint = Endpoint(limits=Limits(broadcast_queue_bytes=1000))
+    loop = asyncio.new_event_loop()
+
+    async def use() -> None:
+        endpoint.hub.current_lane()
+
+    loop.run_until_complete(use())
+    for _ in range(100):
+        endpoint.broadcast("topic", "event", {})
+    lost = endpoint.statistics().dropped_broadcasts
+    assert 0 < lost < 100
+    loop.close()
+    assert [endpoint.statistics().dropped_broadcasts for _ in range(2)] == [lost, lost]
+    assert endpoint.hub.lanes == ()
 
 
 @BACKENDS

@@ -6,7 +6,17 @@ from typing import Any
 import anyio
 import pytest
 
-from phoenix_channels import BroadcastQueueFull, Channel, ConnectInfo, Endpoint, Limits, Reply, Socket, incoming
+from phoenix_channels import (
+    BroadcastQueueFull,
+    Channel,
+    ConnectInfo,
+    Endpoint,
+    Limits,
+    Reply,
+    Socket,
+    incoming,
+    intercept,
+)
 from tests.support import frames
 from tests.support.apps import make_endpoint, serve
 from tests.support.asgi import Client, Server, serving
@@ -233,3 +243,54 @@ async def test_threads_that_broadcast_without_a_pause_do_not_keep_the_loop() -> 
             stop.set()
             for thread in threads:
                 thread.join()
+
+
+@pytest.mark.parametrize("where", ["handler", "message", "out", "task", "join", "terminate"])
+async def test_a_generator_exit_ends_nobody_else(where: str) -> None:
+    """On trio it would take the whole run with it."""
+
+    class RoomChannel(Channel):
+        async def close_oneself(self) -> None:
+            await anyio.lowlevel.checkpoint()
+            raise GeneratorExit
+
+        async def join(self, payload: Any) -> None:
+            if where == "join" and payload:
+                await self.close_oneself()
+
+        @incoming
+        async def handler(self, payload: Any) -> None:
+            await self.close_oneself()
+
+        @incoming
+        def message(self, payload: Any) -> None:
+            self.send("message")
+
+        @incoming
+        def out(self, payload: Any) -> None:
+            self.broadcast("out", {})
+
+        @incoming
+        def task(self, payload: Any) -> None:
+            self.start_soon(self.close_oneself)
+
+        async def handle_info(self, message: object) -> None:
+            await self.close_oneself()
+
+        @intercept("out")
+        async def handle_out(self, payload: Any) -> None:
+            await self.close_oneself()
+
+        async def terminate(self, reason: object) -> None:
+            if where == "terminate":
+                await self.close_oneself()
+
+    async with serve(RoomChannel) as (_, server):
+        client, other = await server.joined("room:a"), await server.joined("room:b")
+        if where == "join":
+            client.send_nowait(["2", "2", "room:c", "phx_join", {"x": 1}])
+        else:
+            client.send_nowait(["1", "2", "room:a", "phx_leave" if where == "terminate" else where, {}])
+        await settle()
+        await other.heartbeat()
+        await other.join("room:c", ref="2")

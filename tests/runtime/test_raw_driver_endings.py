@@ -1,14 +1,16 @@
 """How raw sockets end: once, in time, and with a reason (P-068, P-087)."""
 
+import logging
+import threading
 from typing import Any
 
 import anyio
 import pytest
 
-from phoenix_channels import Limits, Stop
+from phoenix_channels import Endpoint, Limits, MailboxFull, RawSocket, Stop
 from tests.runtime.raw_sockets import BaseRawSocket, connect, endpoint_of, messages
 from tests.support.asgi import serving
-from tests.support.loops import Journal, on_virtual_time, resist, settle, soon
+from tests.support.loops import DEADLINE, Journal, on_virtual_time, resist, settle, soon
 
 
 async def test_disconnect_by_id_closes_with_1001_and_its_reason() -> None:
@@ -91,6 +93,124 @@ async def test_a_handler_that_is_slow_gets_its_messages_one_by_one() -> None:
 
 
 # terminate
+
+
+async def test_what_waits_is_counted_in_bytes() -> None:
+    class SlowSocket(BaseRawSocket):
+        journal = Journal()
+        release: anyio.Event
+
+        async def handle_in(self, data: str | bytes) -> None:
+            await self.release.wait()
+
+    endpoint = endpoint_of(SlowSocket)
+    async with serving(endpoint) as server:
+        for data, size in (("ä€😀", 9), ("\ud800", 1), (b"\xc3\xa4", 2)):
+            SlowSocket.release = anyio.Event()
+            client = await connect(server)
+            client.send_nowait(data)
+            await settle()
+            now = endpoint.statistics()
+            assert (now.waiting_messages, now.waiting_bytes) == (1, size)
+            SlowSocket.release.set()
+            await client.close()
+
+
+async def test_threads_that_send_more_than_fits_close_the_connection() -> None:
+    """There is room as long as the loop is held up, and none any more when the messages arrive."""
+    sockets: list[RawSocket] = []
+    release = anyio.Event()
+
+    class SlowSocket(BaseRawSocket):
+        journal = Journal()
+
+        def init(self) -> None:
+            sockets.append(self)
+
+        async def handle_info(self, message: Any) -> None:
+            await release.wait()
+
+    async with serving(endpoint_of(SlowSocket, limits=Limits(mailbox_messages=3))) as server:
+        client = await connect(server)
+        await settle()
+        for number in range(6):
+            thread = threading.Thread(target=sockets[0].send, args=(number,))
+            thread.start()
+            thread.join(DEADLINE)
+        assert await client.receive_close() == 1011
+        release.set()
+        await client.wait_ended()
+    ((_, reason),) = SlowSocket.journal.entries
+    assert isinstance(reason, MailboxFull)
+
+
+class Broadcaster(logging.Handler):
+    """A live page of the log; stops by itself where lines about lines would never end."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__()
+        self.endpoint = endpoint
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+        if len(self.lines) < 10:
+            self.endpoint.broadcast("log", "line", {"text": record.getMessage()})
+
+
+async def test_a_log_that_is_broadcast_to_a_socket_that_does_not_keep_up() -> None:
+    release = anyio.Event()
+
+    class LogSocket(BaseRawSocket):
+        journal = Journal()
+
+        async def init(self) -> None:
+            await self.subscribe("log")
+
+        async def handle_info(self, message: Any) -> None:
+            await release.wait()
+
+    endpoint = endpoint_of(LogSocket, limits=Limits(mailbox_messages=3))
+    handler = Broadcaster(endpoint)
+    logger = logging.getLogger("phoenix_channels")
+    async with serving(endpoint) as server:
+        client = await connect(server)
+        await settle()
+        logger.addHandler(handler)
+        try:
+            for _ in range(6):
+                endpoint.broadcast("log", "line", {})
+        finally:
+            logger.removeHandler(handler)
+        (line,) = handler.lines
+        assert line.endswith("LogSocket: a callback crashed")
+        release.set()
+        assert await client.receive_close() == 1011
+        await client.wait_ended()
+    ((_, reason),) = LogSocket.journal.entries
+    assert isinstance(reason, MailboxFull)
+
+
+@pytest.mark.parametrize("what", ["push", "send", "ping", "close", "subscribe", "unsubscribe"])
+async def test_in_connect_there_is_no_connection_to_do_anything_with(what: str) -> None:
+    class EagerSocket(BaseRawSocket):
+        journal = Journal()
+
+        async def connect(self, params: Any, info: Any) -> None:
+            arguments = [] if what in ("ping", "close") else ["a"]
+
+            async def act() -> None:
+                result = getattr(self, what)(*arguments)
+                if result is not None:
+                    await result
+
+            with pytest.raises(RuntimeError, match=r"not possible in connect.*use init"):
+                await act()
+            self.journal.add("connected")
+
+    async with serving(endpoint_of(EagerSocket)) as server:
+        await connect(server)
+    assert EagerSocket.journal.entries[0] == "connected"
 
 
 async def test_terminate_that_crashes_is_logged_and_the_connection_is_over(caplog: pytest.LogCaptureFixture) -> None:

@@ -136,6 +136,38 @@ async def test_a_call_from_another_thread() -> None:
     await journal.wait_for("called")
 
 
+async def test_a_call_from_another_thread_has_nothing_of_the_context_of_its_caller() -> None:
+    """That may belong to another kind of event loop, and everything of anyio asks the context which one runs."""
+    loop, journal = current_loop(), Journal()
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nothing")
+
+    def call() -> None:
+        journal.add(variable.get())
+        variable.set("changed")
+
+    def from_thread() -> None:
+        variable.set("caller's")
+        loop.call_soon_threadsafe(call)
+
+    await anyio.to_thread.run_sync(from_thread)
+    await journal.wait_for("nothing")
+    assert variable.get() == "nothing"
+
+
+async def test_a_task_that_raises_generator_exit_ends_alone() -> None:
+    """On trio it would end the whole run."""
+    loop, journal = current_loop(), Journal()
+
+    async def close_oneself() -> None:
+        await anyio.lowlevel.checkpoint()
+        raise GeneratorExit
+
+    task = loop.spawn(close_oneself, on_done=lambda: journal.add("done"))
+    await soon(task.wait())
+    await journal.wait_for("done")
+    await settle()
+
+
 async def test_a_loop_knows_whether_it_is_the_one_that_runs() -> None:
     loop = current_loop()
     assert loop.running

@@ -14,6 +14,20 @@ class Broker:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.copies = 1
+        """How often it delivers what is published."""
+        self.published: list[tuple[Node, EncodedBroadcast]] = []
+
+    def carry(self, source: "Node", broadcast: EncodedBroadcast) -> None:
+        """Deliver a broadcast of one node to the others that have asked for it."""
+        for node in self.nodes:
+            if node is not source and node.interests[broadcast.topic] and node.deliver is not None:
+                node.deliver(broadcast)
+
+    def repeat(self) -> None:
+        """Deliver again whatever was published so far, as a broker does that has missed the acknowledgements."""
+        for source, broadcast in tuple(self.published):
+            self.carry(source, broadcast)
 
     def node(self) -> "Node":
         node = Node(self)
@@ -26,16 +40,18 @@ class Node(PubSub):
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._deliver: Callable[[EncodedBroadcast], None] | None = None
+        self.deliver: Callable[[EncodedBroadcast], None] | None = None
         self.interests: Counter[str] = Counter()
         self.asked: list[str] = []
         self.on_subscribe: Callable[[str], object] | None = None
         """Called with the topic, and awaited when it returns an awaitable; may raise."""
+        self.on_unsubscribe: Callable[[str], object] | None = None
+        """Called with the topic when its interest has been ended; may raise."""
         self.failure: Exception | None = None
         """Raised by every publish."""
 
     def attach(self, deliver: Callable[[EncodedBroadcast], None]) -> None:
-        self._deliver = deliver
+        self.deliver = deliver
 
     async def subscribe(self, topic: str) -> None:
         self.asked.append(topic)
@@ -51,13 +67,15 @@ class Node(PubSub):
         assert self.interests[topic] >= 0, f"{topic!r} is given back more often than asked for"
         if not self.interests[topic]:
             del self.interests[topic]
+        if self.on_unsubscribe is not None:
+            self.on_unsubscribe(topic)
 
     def publish(self, broadcast: EncodedBroadcast) -> None:
         if self.failure is not None:
             raise self.failure
-        for node in self._broker.nodes:
-            if node is not self and node.interests[broadcast.topic] and node._deliver is not None:
-                node._deliver(broadcast)
+        self._broker.published.append((self, broadcast))
+        for _ in range(self._broker.copies):
+            self._broker.carry(self, broadcast)
 
     async def apublish(self, broadcast: EncodedBroadcast) -> None:
         await checkpoint()

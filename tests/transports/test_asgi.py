@@ -233,6 +233,19 @@ async def test_messages_of_both_kinds_and_with_both_keys(endpoint: Endpoint) -> 
             assert await client.receive() == b"\x01\x01\x01\x06\x02" + b"13room:aok" + b"\xff"
 
 
+async def test_what_has_arrived_already_is_not_all_handled_at_once(endpoint: Endpoint, journal: Journal) -> None:
+    async with serving(endpoint) as server:
+        client = await server.joined("room:a")
+        for _ in range(320):
+            client.send_nowait(["1", None, "room:a", "note", {}])
+        steps = set()
+        while len(journal.received) < 320:
+            await anyio.lowlevel.checkpoint()
+            steps.add(len(journal.received))
+        # Others come to their turn in between.
+        assert len(steps) >= 5
+
+
 @pytest.mark.parametrize("message", [{"text": ""}, {"bytes": b""}, {"text": None, "bytes": None}, {}], ids=repr)
 async def test_a_message_without_content_is_malformed(
     endpoint: Endpoint, journal: Journal, message: dict[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -80,6 +81,32 @@ async def test_a_connect_that_hangs_and_resists(caplog: pytest.LogCaptureFixture
     assert "StubbornSocket" in caplog.text
 
 
+class Panic(BaseException):
+    """As extensions in other languages raise it."""
+
+
+@pytest.mark.parametrize("error", [Panic, SystemExit, asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_whatever_connect_raises_is_the_failure_of_one_request(
+    error: type[BaseException], asynchronous: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On trio, what leaves the application ends the whole server."""
+
+    class RaisingSocket(Socket):
+        def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> Any:
+            if asynchronous:
+                return self.fail_later()
+            raise error
+
+        async def fail_later(self) -> None:
+            await anyio.lowlevel.checkpoint()
+            raise error
+
+    result, _ = await ask(request(), cls=RaisingSocket)
+    assert result == BROKEN
+    assert "RaisingSocket: connect or id failed" in caplog.text
+
+
 async def test_a_refusal_in_a_task_group_is_one() -> None:
     async def refuse() -> None:
         raise ConnectRefused("in a group")
@@ -100,6 +127,16 @@ async def test_what_id_may_return(caplog: pytest.LogCaptureFixture, user: str, r
     found, _ = await ask(request(b"user=" + user.encode()))
     assert found == result if isinstance(result, Response) else isinstance(found, result)
     assert log in caplog.text
+
+
+async def test_an_id_that_turns_out_to_be_asynchronous(caplog: pytest.LogCaptureFixture) -> None:
+    class LateSocket(Socket):
+        def id(self) -> Any:
+            return anyio.sleep(0)
+
+    result, _ = await ask(request(), cls=LateSocket)
+    assert result == FORBIDDEN
+    assert "LateSocket.id returned <coroutine" in caplog.text
 
 
 async def test_an_id_that_raises(caplog: pytest.LogCaptureFixture) -> None:
@@ -205,6 +242,39 @@ async def test_an_error_handler_that_refuses_again(caplog: pytest.LogCaptureFixt
     result, _ = await ask(request(b"connect=refuse+with+reason"), Handler(ConnectRefused("again")).mount)
     assert result == BROKEN
     assert "again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (b"user=ada", ["ok"]),
+        (b"connect=refuse", ["error"]),
+        (b"connect=return", ["error"]),
+        (b"user=number", ["error"]),
+        (b"connect=crash", []),
+        (b"user[]=ada", []),
+    ],
+)
+async def test_p027_telemetry_and_log_are_told_how_it_ended(
+    query: bytes, told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the reason of a refusal is: what ``connect`` or ``id`` returned is one, too."""
+    caplog.set_level(logging.INFO, "phoenix_channels")
+    results: list[str] = []
+
+    def hear(event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:
+        results.append(metadata["result"])
+
+    telemetry.attach(telemetry.SOCKET_CONNECTED, hear)
+    try:
+        await ask(request(query))
+    finally:
+        telemetry.detach(telemetry.SOCKET_CONNECTED, hear)
+    assert results == told
+    assert ("CONNECTED TO" in caplog.text, "REFUSED CONNECTION TO" in caplog.text) == (
+        told == ["ok"],
+        told == ["error"],
+    )
 
 
 async def test_p027_telemetry_is_told_before_the_error_handler_is_asked() -> None:

@@ -21,6 +21,8 @@ def test_the_headers_of_a_request() -> None:
     assert asked.header("empty") == ""
     assert asked.header("absent") is None
     assert asked.headers("absent") == []
+    assert (asked.header("X-One"), asked.header("HOST")) == ("1", "example.com")
+    assert asked.headers("X-ONE") == ["1", "2"]
     assert asked.all_headers == [("host", "example.com"), ("x-one", "1"), ("x-one", "2"), ("empty", "")]
 
 
@@ -92,6 +94,12 @@ def test_headers_are_pairs_of_what_a_header_can_hold(headers: Any) -> None:
     # Otherwise the server finds out, half way through the answer to a client.
     with pytest.raises((TypeError, ValueError), match="header"):
         Response(403, b"", headers)
+
+
+@pytest.mark.parametrize("name", ["content-length", "Content-Length"])
+def test_the_length_of_a_body_is_said_by_the_server(name: str) -> None:
+    with pytest.raises(ValueError, match="the content-length of a Response is added by the server"):
+        Response(429, b"x", (("retry-after", "5"), (name, "7")))
 
 
 def test_a_response_with_one_header_more_is_another() -> None:

@@ -17,6 +17,7 @@ from phoenix_channels import (
     Socket,
     WebSocketOptions,
 )
+from phoenix_channels.protocol.serializers import V1JSONSerializer, V2JSONSerializer
 from tests.support.asgi import serving
 from tests.support.loops import settle, soon
 from tests.support.polling import PATH, SECRET, Poller, answer_of, ask, mounted, polled, served, socket_of
@@ -167,17 +168,23 @@ async def test_the_variables_of_the_path_are_params() -> None:
         assert (await ask(server, "GET", "/ws/ada/longpoll")).status == 404
 
 
-async def test_the_socket_knows_its_transport() -> None:
-    transports = []
+async def test_the_socket_knows_its_transport_and_what_its_client_speaks() -> None:
+    """P-025, P-070: the version, and not what long polling can carry of it."""
+    known: list[Any] = []
 
     class UserSocket(Socket):
         def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
-            transports.append(self.transport)
+            known.append((self.transport, type(self.serializer), self.subprotocol))
 
     async with polled(UserSocket) as (_, server):
-        await Poller(server).open()
-        await server.connect()
-    assert transports == ["longpoll", "websocket"]
+        for vsn in ("1.0.0", "2.0.0"):
+            await Poller(server, query=f"vsn={vsn}").open()
+            await server.connect(query=f"vsn={vsn}")
+    assert known == [
+        (transport, version, None)
+        for version in (V1JSONSerializer, V2JSONSerializer)
+        for transport in ("longpoll", "websocket")
+    ]
 
 
 # Other methods and errors of HTTP

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from phoenix_channels import Channel, ConnectInfo, Limits, Reply, Socket, incoming
+from phoenix_channels import Channel, ConnectInfo, Limits, LongPollOptions, Reply, Socket, incoming
 from tests.support import frames
 from tests.support.asgi import assert_empty, serving
 from tests.support.loops import DEADLINE, Journal, on_virtual_time, settle, soon
@@ -343,16 +343,18 @@ async def test_cve_2026_56811_a_session_has_as_many_channels_as_a_connection(cap
 
 
 async def test_a_token_is_good_at_its_own_mount_only() -> None:
-    """P-108, recommended."""
+    """P-108, recommended; also of two mounts at one path, which may have different rules."""
     socket_class, _ = rooms()
     endpoint = mounted(socket_class)
     endpoint.socket("/other", socket_class, longpoll=True)
+    endpoint.socket("/socket", socket_class, websocket=False, longpoll=LongPollOptions(path="/other"))
     async with served(endpoint) as server:
         poller = await Poller(server).open()
-        assert (await ask(server, "POST", "/other/longpoll", query=f"token={poller.token}")).envelope["status"] == 410
-        stranger = await ask(server, "GET", "/other/longpoll", query=f"vsn=2.0.0&token={poller.token}")
-        assert stranger.envelope["status"] == 410
-        assert stranger.envelope["token"] != poller.token
+        for path in ("/other/longpoll", "/socket/other"):
+            assert (await ask(server, "POST", path, query=f"token={poller.token}")).envelope["status"] == 410
+            stranger = await ask(server, "GET", path, query=f"vsn=2.0.0&token={poller.token}")
+            assert stranger.envelope["status"] == 410
+            assert stranger.envelope["token"] != poller.token
         await poller.heartbeat()
 
 

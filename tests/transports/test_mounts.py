@@ -176,6 +176,33 @@ def test_p003_a_path_may_have_variables() -> None:
         assert found(together, path) is None
 
 
+@pytest.mark.parametrize(
+    ("path", "options", "where"),
+    [
+        ("/:id/x/:id", {}, "the path of a mount"),
+        ("/ws/:id", {"websocket": WebSocketOptions(path="/live/:id")}, "the path of a mount"),
+        ("/ws", {"websocket": WebSocketOptions(path="/:id/:id")}, "WebSocketOptions(path=...)"),
+        ("/ws/:id", {"longpoll": LongPollOptions(path="/:id")}, "the path of a mount"),
+        ("/:_org/:_org", {}, "the path of a mount"),
+    ],
+)
+def test_a_variable_twice_is_a_mistake(path: str, options: Any, where: str) -> None:
+    text = definition_error(lambda: make_mount(path, **options))
+    name = "_org" if "_org" in path else "id"
+    assert text == f"{where} has the variable {name!r} twice, and one value would be lost"
+
+
+@pytest.mark.parametrize(
+    ("path", "longpoll"),
+    [("/:token", True), ("/s/:token/x", LongPollOptions()), ("/s", LongPollOptions(path="/:token"))],
+)
+def test_p094_a_variable_may_not_hide_the_token_of_long_polling(path: str, longpoll: Any) -> None:
+    text = definition_error(lambda: make_mount(path, longpoll=longpoll))
+    assert text == f"endpoint.socket({path!r}, ...): a variable ':token' would hide the token of long-poll sessions"
+    make_mount("/s/:token/x")
+    make_mount("/s", longpoll=True, websocket=WebSocketOptions(path="/:token"))
+
+
 def test_p003_variables_whose_names_begin_with_an_underscore_are_left_out() -> None:
     mount = make_mount("/:_/:_tenant/:User_1")
     assert found(mounted(mount), "/a/b/c/websocket") == (mount, "websocket", {"User_1": "c"})

@@ -265,6 +265,12 @@ def test_p028_serializers_are_pairs_with_requirements(table: object) -> None:
     assert text.startswith(f"{WHERE}: serializers is a list of (serializer, '~> MAJOR.MINOR.PATCH'): ")
 
 
+@pytest.mark.parametrize("table", [[], ()])
+def test_without_any_serializer_nobody_could_connect(table: object) -> None:
+    text = definition_error(lambda: make_mount(serializers=table))
+    assert text == f"{WHERE}: serializers is empty: nobody could connect"
+
+
 @pytest.mark.parametrize("serializer", [V2JSONSerializer, None, "json", object()])
 def test_p029_a_serializer_has_the_methods_of_one(serializer: object) -> None:
     text = definition_error(lambda: make_mount(serializers=[(serializer, "~> 2.0.0")]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 from typing import Any
@@ -284,16 +285,23 @@ def test_the_answer_of_a_callable_is_judged_by_its_truth(answer: Any, allowed: b
     assert allows(lambda _: answer, "http://example.com") is allowed
 
 
-def test_a_callable_that_raises_refuses_and_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+class Panic(BaseException):
+    """As extensions in other languages raise it."""
+
+
+@pytest.mark.parametrize("error", [LookupError, Panic, SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_a_callable_that_raises_refuses_and_is_logged_with_its_traceback(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(origin: Origin) -> bool:
-        raise LookupError("no such tenant")
+        raise error("no such tenant")
 
     assert not allows(broken, "http://example.com")
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "broken" in record.getMessage()
     assert record.exc_info is not None
-    assert isinstance(record.exc_info[1], LookupError)
+    assert isinstance(record.exc_info[1], error)
 
 
 def test_an_answer_that_would_have_to_be_awaited_refuses(caplog: pytest.LogCaptureFixture) -> None:

@@ -97,6 +97,26 @@ async def test_a_session_that_could_not_begin_gives_its_interests_back(topic: st
         assert nodes.endpoints[0].statistics().connections == 0
 
 
+@pytest.mark.parametrize("topic", ["user:1", "phx:lp"])
+async def test_a_session_whose_beginning_hangs_is_given_up_after_the_connect_timeout(topic: str) -> None:
+    class ImpatientSocket(SOCKET):  # type: ignore[misc, valid-type]  # the base is made by a function
+        connect_timeout = 0.02
+
+    async with cluster(ImpatientSocket) as nodes:
+
+        async def hang(asked: str) -> None:
+            if asked.startswith(topic):
+                await anyio.sleep_forever()
+
+        nodes.broker.nodes[0].on_subscribe = hang
+        answer = await ask(nodes.servers[0], "GET", query="vsn=2.0.0")
+        assert answer.status == 500
+        assert nodes.interests == 0
+        assert nodes.endpoints[0].statistics().connections == nodes.endpoints[0].statistics().longpoll_sessions == 0
+        nodes.broker.nodes[0].on_subscribe = None
+        await (await nodes.opened()).heartbeat()
+
+
 # The node that has the session
 
 

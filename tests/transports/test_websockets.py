@@ -20,7 +20,7 @@ from phoenix_channels.runtime.limits import Limits
 from phoenix_channels.transports import websockets as binding
 from phoenix_channels.transports.websockets import WebSocketsTransport
 from tests.transports.app import Journal, eventually, make_endpoint, socket_class
-from tests.transports.clients import RawClient, connect, connect_raw
+from tests.transports.clients import RawClient, connect, connect_raw, masked
 from tests.transports.servers import WEBSOCKETS, Serve, asyncio_server, trio_server
 
 CLOSED = ("shutdown", "closed")
@@ -260,3 +260,50 @@ async def test_asyncio_does_not_complain_about_writes_to_the_dead(
             endpoint.broadcast("room:a", "n", {"n": number})
         await eventually(lambda: journal.terminated == [("room:a", CLOSED)])
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def turns(journal: Journal, count: int) -> list[int]:
+    """How many messages are handled between two steps of somebody else."""
+    steps, before = [], 0
+    with anyio.fail_after(5):
+        while before < count:
+            await anyio.lowlevel.checkpoint()
+            steps.append(len(journal.received) - before)
+            before = len(journal.received)
+    return steps
+
+
+async def test_what_arrives_at_once_is_not_all_handled_at_once(
+    serve: Serve, endpoint: Endpoint, journal: Journal
+) -> None:
+    """Others come to their turn in between."""
+    async with serve(endpoint) as port, joined(port) as client:
+        await client.stream.send(b"".join(client.text("1", "3", "room:a", "note", {}) for _ in range(3000)))
+        assert max(await turns(journal, 3000)) <= 64
+
+
+@on_asyncio
+async def test_a_client_that_pings_and_does_not_read_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    """The library answers each ping by itself, also while it closes: what nobody reads is bounded all the same."""
+    limit = 256 * 1024
+    endpoint = make_endpoint(Journal(), limits=Limits(outbox_bytes=limit))
+    transport = WebSocketsTransport(endpoint)
+    async with (
+        websockets.asyncio.server.serve(
+            transport.handler, "127.0.0.1", 0, process_request=transport.process_request, **WEBSOCKETS
+        ) as server,
+        joined(server.sockets[0].getsockname()[1]) as client,
+    ):
+        (connection,) = server.connections
+        pings, most = 1000 * masked(9, bytes(125)), 0
+        with anyio.fail_after(5):
+            while not connection.transport.is_closing():
+                try:
+                    await client.stream.send(pings)
+                except anyio.BrokenResourceError:
+                    break
+                most = max(most, connection.transport.get_write_buffer_size())
+        assert most <= limit + 300_000
+        await eventually(lambda: connection.transport.get_write_buffer_size() == 0)
+        await eventually(lambda: endpoint.statistics().connections == 0)
+    assert "is too slow: closing it with 1013, 0 frames dropped" in caplog.text

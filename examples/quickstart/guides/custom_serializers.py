@@ -6,10 +6,11 @@ import msgspec
 
 from examples.quickstart.server import UserSocket
 from phoenix_channels import Endpoint
+from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.errors import RemoteProtocolError
 from phoenix_channels.protocol.messages import PHX_REPLY, Frame, Message, Opcode, Payload, Ref
 from phoenix_channels.protocol.payloads import decode_payload, encode_term
-from phoenix_channels.protocol.serializers import INTERNAL_ERROR, V2JSONSerializer
+from phoenix_channels.protocol.serializers import V2JSONSerializer
 
 # Start: modern
 endpoint = Endpoint()
@@ -30,7 +31,7 @@ class MessagePackSerializer:
             join_ref, ref, topic, event, payload = self._decode(data)
             return Message(join_ref, ref, topic, event, encode_term(payload))
         except Exception as error:
-            raise RemoteProtocolError(f"undecodable message: {error}", close_code=INTERNAL_ERROR) from error
+            raise RemoteProtocolError(f"undecodable message: {error}", close_code=CloseCode.INTERNAL_ERROR) from error
 
     def encode_push(self, join_ref: Ref, topic: str, event: str, payload: Payload) -> Frame:
         return self._encode(join_ref, None, topic, event, decode_payload(payload))

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar, final
 
 import msgspec
 
-from phoenix_channels.protocol._states import CLIENT, COMMAND, Action, Command, Input, State
+from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.errors import LocalProtocolError, RemoteProtocolError
 from phoenix_channels.protocol.events import (
     Entry,
@@ -38,7 +38,8 @@ from phoenix_channels.protocol.messages import (
     Ref,
     payload_size,
 )
-from phoenix_channels.protocol.serializers import INTERNAL_ERROR, Serializer
+from phoenix_channels.protocol.serializers import Serializer
+from phoenix_channels.protocol.states import CLIENT, COMMAND, Action, Command, Input, State
 from phoenix_channels.protocol.topics import Routes
 
 T = TypeVar("T")
@@ -166,7 +167,7 @@ class Connection(Generic[T]):
         if isinstance(topic, dict):
             # An object as topic of a join is the one shape that ends a Phoenix connection (its warning about the
             # unmatched topic cannot be written); seen in the recording `bad_field_types`.
-            raise RemoteProtocolError("a join whose topic is an object", close_code=INTERNAL_ERROR)
+            raise RemoteProtocolError("a join whose topic is an object", close_code=CloseCode.INTERNAL_ERROR)
         route = self._routes.match(topic) if isinstance(topic, str) else None
         if route is None:
             # P-051 1, also at the limit.

@@ -6,8 +6,8 @@ from typing import Any, Generic, TypeAlias, TypeVar, final
 
 from msgspec import Struct
 
-from phoenix_channels.protocol._states import State
 from phoenix_channels.protocol.messages import Message, Payload, Ref
+from phoenix_channels.protocol.states import State
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Hashable, Sequence
 from itertools import islice
-from typing import Generic, TypeVar, final
+from typing import Generic, TypeAlias, TypeVar, final
 
 import msgspec
 from msgspec import Struct
@@ -41,6 +41,9 @@ MAX_BODY_BYTES = 8_000_000
 MAX_ENTRIES = 100
 """How many messages of one POST are taken (P-099)."""
 
+Posted: TypeAlias = tuple[str | bytes, Opcode]
+"""One message of a POST, for :meth:`Serializer.decode`."""
+
 _encode_json = msgspec.json.Encoder().encode
 # From the first byte of a line that is not blank to its end.  The white space before it, blank lines included, is
 # skipped by the search itself: millions of them make no match and no object.
@@ -52,7 +55,7 @@ class BadBody(ProtocolError):
     """A body that is no batch of messages: answered with HTTP 400, and the session lives on (P-092, P-099)."""
 
 
-def decode_body(content_type: str | None, body: bytes) -> list[tuple[str | bytes, Opcode]]:
+def decode_body(content_type: str | None, body: bytes) -> list[Posted]:
     """The messages of a POST, in order, for :meth:`Serializer.decode`.
 
     Of a batch at most the first 100 are taken, the rest is not looked at (P-099).  Either all of them are returned or

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 from urllib.parse import unquote_to_bytes
+
+from phoenix_channels.protocol.errors import ProtocolError
 
 Params: TypeAlias = dict[str, Any]
 """Strings, nested dicts and lists of them."""
 
 MAX_QUERY_BYTES = 1_000_000
+"""What is longer is refused (P-006)."""
+MAX_PARAMS = 1_000
+"""More than any client has.  Each costs time, and they are decoded before anybody is asked who the client is."""
 _MAX_DEPTH = 32
+
+
+@final
+class QueryTooLong(ProtocolError):
+    """A query that is not even decoded: answered with HTTP 414 (P-006)."""
+
 
 _Entry: TypeAlias = tuple[list[str], str]
 """The path behind a prefix, and the value: ``a[b][]=1`` is ``(["b", ""], "1")`` of ``a``."""
@@ -23,8 +34,11 @@ def decode_params(query: bytes) -> Params:
     whether it is a list or a map, the last key does.  Keys nested deeper than 32 levels are taken literally.
 
     Raises:
+        QueryTooLong: more than a million bytes, or a thousand params.
         UnicodeDecodeError: a key or value is not UTF-8.
     """
+    if len(query) > MAX_QUERY_BYTES or query.count(b"&") >= MAX_PARAMS:
+        raise QueryTooLong(f"a query has at most {MAX_QUERY_BYTES} bytes and {MAX_PARAMS} params")
     entries: list[_Entry] = []
     for pair in query.split(b"&"):
         if pair:

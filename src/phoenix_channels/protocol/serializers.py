@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import msgspec
 
+from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.errors import EncodeError, RemoteProtocolError
 from phoenix_channels.protocol.messages import PHX_REPLY, Frame, Message, Opcode, Payload, Ref, payload_size
 from phoenix_channels.protocol.payloads import field_bytes
 from phoenix_channels.protocol.versions import Versions
-
-INTERNAL_ERROR = 1011
-"""The close code of every message that cannot be decoded (P-046)."""
 
 _decode_term = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
@@ -29,6 +27,7 @@ def _encode_term(message: object) -> bytes:
         raise EncodeError(f"topic, event and status are text without lone surrogates: {error}") from error
 
 
+@runtime_checkable
 class Serializer(Protocol):
     """What one version of the protocol has to be able to do."""
 
@@ -62,7 +61,7 @@ def _message(envelope: _V1Envelope | _V2Envelope, data: str | bytes) -> Message:
     if len(data) > _MAX_ENVELOPE and _size(data) - payload_size(envelope.payload) > _MAX_ENVELOPE:
         # Refs and topics live as long as the channel and come back in every frame: what waits is bounded in bytes.
         raise RemoteProtocolError(
-            f"refs, topic and event of more than {_MAX_ENVELOPE} bytes", close_code=INTERNAL_ERROR
+            f"refs, topic and event of more than {_MAX_ENVELOPE} bytes", close_code=CloseCode.INTERNAL_ERROR
         )
     if not (type(join_ref) is type(ref) is type(topic) is str):
         _check_depth([join_ref, ref, topic])
@@ -83,11 +82,13 @@ def _check_depth(level: list[Any]) -> None:
         for term in level:
             children += term.values() if isinstance(term, dict) else term
         level = [child for child in children if isinstance(child, list | dict)]
-    raise RemoteProtocolError(f"a ref or topic nested deeper than {_MAX_REF_DEPTH} levels", close_code=INTERNAL_ERROR)
+    raise RemoteProtocolError(
+        f"a ref or topic nested deeper than {_MAX_REF_DEPTH} levels", close_code=CloseCode.INTERNAL_ERROR
+    )
 
 
 def _undecodable(error: Exception) -> RemoteProtocolError:
-    return RemoteProtocolError(f"undecodable message: {error}", close_code=INTERNAL_ERROR)
+    return RemoteProtocolError(f"undecodable message: {error}", close_code=CloseCode.INTERNAL_ERROR)
 
 
 _NOTHING = msgspec.Raw()

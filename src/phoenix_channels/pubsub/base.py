@@ -17,6 +17,8 @@ class PubSub(ABC):
 
     The endpoint delivers its own broadcasts to its own subscribers itself, without asking: an adapter has nothing to
     do with them, and must not bring a node its own broadcasts back.
+
+    What it delivers is delivered at most once, and in the order in which each node published it (P-078).
     """
 
     @abstractmethod

@@ -18,14 +18,15 @@ import anyio
 
 from phoenix_channels.channel import Channel, ChannelSpec
 from phoenix_channels.logger import Result
+from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.errors import EncodeError
 from phoenix_channels.protocol.events import Entry
 from phoenix_channels.protocol.messages import EMPTY, Broadcast, EncodedBroadcast, Payload, Ref, payload_size
 from phoenix_channels.protocol.payloads import decode_payload, encode_term
 from phoenix_channels.results import JoinRefused, Reply, Stop, sole
-from phoenix_channels.runtime.context import NO_MESSAGE, Context, is_awaitable, is_user_error
+from phoenix_channels.runtime.context import NO_MESSAGE, Context
 from phoenix_channels.runtime.instance import Instance
-from phoenix_channels.runtime.mailbox import Mailbox
+from phoenix_channels.runtime.mailbox import Mailbox, is_awaitable, is_user_error
 from phoenix_channels.schemas import InvalidPayload
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class ChannelServer:
         except EncodeError as error:
             # P-054: an answer to a join that cannot be encoded is the failure of the connection, not of the channel.
             self._instance.tell_crash("the reply of join", error)
-            self._driver.close(1011)
+            self._driver.close(CloseCode.INTERNAL_ERROR)
             return None
 
     def _handle_in(self, event: Any, payload: Payload, ref: Ref) -> Awaitable[None] | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, final
 
 from phoenix_channels.channel import Channel, ChannelSpec
-from phoenix_channels.protocol._states import State
+from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.connection import Connection
 from phoenix_channels.protocol.errors import EncodeError, RemoteProtocolError
 from phoenix_channels.protocol.events import (
@@ -20,7 +20,8 @@ from phoenix_channels.protocol.events import (
     UnmatchedTopic,
 )
 from phoenix_channels.protocol.messages import Opcode, Payload, Ref
-from phoenix_channels.protocol.serializers import INTERNAL_ERROR, Serializer
+from phoenix_channels.protocol.serializers import Serializer
+from phoenix_channels.protocol.states import State
 from phoenix_channels.protocol.topics import Routes
 from phoenix_channels.runtime.channel_server import ChannelServer
 from phoenix_channels.runtime.driver import Driver, Terms
@@ -141,7 +142,7 @@ class ChannelsDriver(Driver[Socket]):
             events = self._connection.accept_join(entry, response)
         except EncodeError as error:
             _logger.warning("the reply of a join on %.200r cannot be sent, closing: %s", entry.topic, error)
-            self.close(INTERNAL_ERROR)
+            self.close(CloseCode.INTERNAL_ERROR)
             return []
         self._flush()
         return events
@@ -151,7 +152,7 @@ class ChannelsDriver(Driver[Socket]):
             events = self._connection.refuse_join(entry, response)
         except EncodeError as error:
             _logger.warning("the refusal of a join on %.200r cannot be sent, closing: %s", entry.topic, error)
-            self.close(INTERNAL_ERROR)
+            self.close(CloseCode.INTERNAL_ERROR)
             return
         self._flush()
         self.handle(events)

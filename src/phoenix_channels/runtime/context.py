@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import anyio
 
 from phoenix_channels.channel import ChannelSpec, ReplyRef, Timer
-from phoenix_channels.protocol._states import State
 from phoenix_channels.protocol.events import Entry
 from phoenix_channels.protocol.messages import EncodedBroadcast, Payload, Ref
 from phoenix_channels.protocol.payloads import encode_payload, encode_term
+from phoenix_channels.protocol.states import State
 from phoenix_channels.pubsub.local import Subscription
 from phoenix_channels.results import Reply
 from phoenix_channels.runtime.limits import MailboxFull
-from phoenix_channels.runtime.mailbox import Callback, Mailbox
-from phoenix_channels.runtime.tasks import AsyncFunction, LoopEnded, Task, ungrouped
+from phoenix_channels.runtime.mailbox import Callback, Mailbox, is_user_error
+from phoenix_channels.runtime.tasks import AsyncFunction, LoopEnded, Task
 from phoenix_channels.runtime.topics import Topics
 from phoenix_channels.socket import Socket
 
@@ -232,16 +231,3 @@ class Context:
         """The channel is over: its subscriptions end with it."""
         self.released = True
         self._topics.release()
-
-
-def is_user_error(error: BaseException, mailbox: Mailbox) -> bool:
-    """Is this an error of user code?  A cancellation that is not ours counts as one (P-066)."""
-    error = ungrouped(error)
-    if isinstance(error, asyncio.CancelledError):
-        return not mailbox.cancelled
-    return not isinstance(error, KeyboardInterrupt | GeneratorExit | anyio.get_cancelled_exc_class())
-
-
-def is_awaitable(result: Any) -> bool:
-    """Cheaper than :func:`inspect.isawaitable`, for the results of callbacks."""
-    return hasattr(result, "__await__")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, final
 import anyio
 
 from phoenix_channels.definitions import Options, check_count, check_level, check_seconds
+from phoenix_channels.protocol.close_codes import CloseCode
 
 if TYPE_CHECKING:
     from phoenix_channels.runtime.driver import Driver
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from phoenix_channels.socket import BaseSocket
 
 _logger = logging.getLogger("phoenix_channels")
-
-SERVICE_RESTART = 1012
-"""The close code of a drain, on which every phoenix.js comes back (P-088)."""
 
 
 @final
@@ -48,7 +46,7 @@ DrainerOption: TypeAlias = Drainer | Literal[False] | Callable[[], "Drainer | Li
 
 
 async def drain(lane: Lane) -> None:
-    """Refuse new connections, close those there are, and return when nothing of any is left.
+    """Refuse new connections, close those that are drained, and return when nothing of those is left.
 
     Each socket class, and each way to drain it, is drained by itself, all of them at the same time.
     """
@@ -97,7 +95,7 @@ async def _drain(drainer: Drainer, drivers: Sequence[Driver[BaseSocket]]) -> Non
             index, due = index + 1, False
             first, count = live[0], sum(map(_weight, live))
             for driver in live:
-                driver.close(SERVICE_RESTART, "draining")
+                driver.close(CloseCode.SERVICE_RESTART, "draining")
             # P-091; a filter of the log that raises does not stand in the way of a deployment.
             with suppress(Exception):
                 first.hub.logger.socket_drain(
@@ -111,7 +109,7 @@ async def _drain(drainer: Drainer, drivers: Sequence[Driver[BaseSocket]]) -> Non
                     log=first.socket.log if drainer.log is None else drainer.log,
                 )
     for driver in drivers:
-        driver.close(SERVICE_RESTART, "draining")
+        driver.close(CloseCode.SERVICE_RESTART, "draining")
 
 
 def _batches(drivers: Sequence[Driver[BaseSocket]], size: int) -> Iterator[list[Driver[BaseSocket]]]:

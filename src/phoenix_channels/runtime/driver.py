@@ -11,10 +11,10 @@ from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 import anyio
 from msgspec import Struct
 
+from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.messages import EncodedBroadcast, Frame, Opcode
-from phoenix_channels.protocol.serializers import INTERNAL_ERROR
 from phoenix_channels.pubsub.local import Subscription
-from phoenix_channels.runtime.drain import SERVICE_RESTART, DrainerOption
+from phoenix_channels.runtime.drain import DrainerOption
 from phoenix_channels.runtime.hub import Hub
 from phoenix_channels.runtime.lane import Lane
 from phoenix_channels.runtime.tasks import AsyncFunction, Task
@@ -22,14 +22,6 @@ from phoenix_channels.socket import BaseSocket
 
 _logger = logging.getLogger("phoenix_channels")
 
-GOING_AWAY = 1001
-"""The close code of a ``disconnect`` broadcast (P-079)."""
-PROTOCOL_ERROR = 1002
-"""The close code of the idle timeout; never 1000, on which phoenix.js stays away (P-081)."""
-TOO_BIG = 1009
-"""The close code of a message beyond ``max_frame_size`` (P-083)."""
-SLOW_CONSUMER = 1013
-"""The close code where one side does not keep up: "try again later", on which phoenix.js comes back."""
 
 Control: TypeAlias = Literal["ping", "pong"]
 
@@ -62,8 +54,6 @@ class Terms(Struct, frozen=True, kw_only=True):
 
     timeout: float | None = None
     """Seconds without a sign of life after which the connection ends; None for never."""
-    silent: str = "closed"
-    """Why it ends then, for ``terminate``."""
     polled: bool = False
     """The client reads by requests of its own: it can give a sign of life also while it is not read."""
     max_frame_size: int | None = None
@@ -108,12 +98,12 @@ class Driver(ABC, Generic[SocketT_co]):
                 self._id_interest = True
             except Exception:
                 _logger.exception("%s: the backplane does not take the id of a connection, closing", self.name)
-                self.close(INTERNAL_ERROR)
+                self.close(CloseCode.INTERNAL_ERROR)
                 return False
         self.heard()
         self.lane.add(self)
         if self.lane.draining:
-            self.close(SERVICE_RESTART, "draining")
+            self.close(CloseCode.SERVICE_RESTART, "draining")
         else:
             self._started()
         return True
@@ -132,7 +122,7 @@ class Driver(ABC, Generic[SocketT_co]):
             size = len(data) if isinstance(data, bytes) else len(data.encode(errors="replace"))
             if size > most:
                 _logger.warning("%s sent a message of %s bytes, over the limit of %s", self.name, size, most)
-                self.close(TOO_BIG)
+                self.close(CloseCode.TOO_BIG)
                 return
         self._receive(data, opcode)
         if self.reading_paused:
@@ -171,11 +161,11 @@ class Driver(ABC, Generic[SocketT_co]):
         """The client does not read; ``dropped`` frames that waited for it are lost."""
         self.hub.dropped_frames += dropped
         # Before the log: what listens to it may broadcast, and come back here.
-        self.close(SLOW_CONSUMER)
+        self.close(CloseCode.TRY_AGAIN_LATER)
         _logger.warning(
             "%s is too slow: closing it with %s, %s frames dropped",
             self.name,
-            SLOW_CONSUMER,
+            CloseCode.TRY_AGAIN_LATER,
             dropped,
         )
 
@@ -207,15 +197,15 @@ class Driver(ABC, Generic[SocketT_co]):
     def idle(self) -> None:
         """The deadline has passed: the client is silent (P-081), or what it waits for has got stuck."""
         if self._stuck:
+            self.close(CloseCode.TRY_AGAIN_LATER)
             _logger.error(
-                "%s: nothing of what waits has moved for %s s (handlers or client), closing with %s",
+                "%s: nothing of what waits has moved for %s s (handlers or client), closed with %s",
                 self.name,
                 self.limits.paused_seconds,
-                SLOW_CONSUMER,
+                CloseCode.TRY_AGAIN_LATER,
             )
-            self.close(SLOW_CONSUMER)
         else:
-            self.close(PROTOCOL_ERROR, self.terms.silent)
+            self.close(CloseCode.PROTOCOL_ERROR, "inactive" if self.terms.polled else "closed")
 
     @property
     @abstractmethod
@@ -280,7 +270,7 @@ class Driver(ABC, Generic[SocketT_co]):
             self.hub.unsubscribe(self.lane, self._id_subscription)
         self._end(reason)
         if code is not None:
-            self.sink.close(code)
+            self.sink.close(int(code))
         if self.on_close is not None:
             self.on_close()
         self._resume_reading()
@@ -289,7 +279,7 @@ class Driver(ABC, Generic[SocketT_co]):
     def _receive_on_id(self, broadcast: EncodedBroadcast) -> None:
         # P-079: other events on this topic mean nothing to the connection.
         if broadcast.event == "disconnect":
-            self.close(GOING_AWAY, "disconnected")
+            self.close(CloseCode.GOING_AWAY, "disconnected")
 
     def _resume_reading(self) -> None:
         if self._readable is not None and not self.reading_paused:

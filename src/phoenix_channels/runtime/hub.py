@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import final
+from typing import TYPE_CHECKING, final
 from weakref import WeakSet
 
 from phoenix_channels.logger import EventLogger
@@ -15,6 +15,10 @@ from phoenix_channels.pubsub.local import Subscription
 from phoenix_channels.runtime.lane import Lane
 from phoenix_channels.runtime.limits import Limits
 from phoenix_channels.runtime.tasks import LoopEnded, current_loop
+
+if TYPE_CHECKING:
+    from phoenix_channels.runtime.driver import Driver
+    from phoenix_channels.socket import BaseSocket
 
 _logger = logging.getLogger("phoenix_channels")
 
@@ -38,6 +42,10 @@ class Hub:
         """Frames that were lost because their client did not read."""
         self.dropped_broadcasts = 0
         """Broadcasts that were lost because a subscriber of the endpoint did not keep up."""
+        self.removed = 0
+        """Lanes that are over and forgotten."""
+        self.skipped = 0
+        """Deliveries left out on lanes that are over."""
         self.cut = 0
         """Callbacks that were cut off because they did not end in time."""
         self._lock = threading.RLock()
@@ -47,7 +55,17 @@ class Hub:
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
+        """The lanes of loops that are not over yet."""
+        for lane in self._lanes:
+            if not lane.loop.alive:
+                self.remove(lane)
         return self._lanes
+
+    @property
+    def drivers(self) -> list[Driver[BaseSocket]]:
+        """All open connections; from any thread."""
+        # A copy at once of each: the loop of a lane may run in another thread.
+        return [driver for lane in self.lanes for driver in tuple(lane.drivers)]
 
     def current_lane(self) -> Lane:
         """The lane of the running event loop, made on first use: a mounted application is told of no start.
@@ -58,14 +76,19 @@ class Hub:
         for lane in self._lanes:
             if lane.loop.running:
                 return lane
-        lane = Lane(current_loop(), self.limits)
+        made = Lane(current_loop(), self.limits)
         with self._lock:
-            self._lanes = (*(other for other in self._lanes if other.loop.alive), lane)
-        return lane
+            self._lanes = (*self.lanes, made)
+        return made
 
     def remove(self, lane: Lane) -> None:
+        """Forget a lane whose loop is over; what was lost there stays counted."""
         with self._lock:
-            self._lanes = tuple(other for other in self._lanes if other is not lane)
+            if lane in self._lanes:
+                self._lanes = tuple(other for other in self._lanes if other is not lane)
+                self.removed += 1
+                self.dropped_broadcasts += lane.dropped
+                self.skipped += lane.registry.skipped
 
     async def subscribe(self, lane: Lane, subscription: Subscription) -> None:
         """Take part in a topic: on return what is broadcast from now on, here or on another node, is delivered."""

@@ -12,9 +12,9 @@ from phoenix_channels.channel import Channel, ChannelSpec
 from phoenix_channels.protocol.events import Entry
 from phoenix_channels.protocol.messages import Payload
 from phoenix_channels.results import Reply, Stop
-from phoenix_channels.runtime.context import Context, is_awaitable, is_user_error
+from phoenix_channels.runtime.context import Context
 from phoenix_channels.runtime.endings import quiet
-from phoenix_channels.runtime.mailbox import Mailbox
+from phoenix_channels.runtime.mailbox import Mailbox, is_awaitable, is_user_error
 from phoenix_channels.socket import Socket
 
 if TYPE_CHECKING:

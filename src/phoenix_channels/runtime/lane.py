@@ -29,8 +29,8 @@ _logger = logging.getLogger("phoenix_channels")
 
 _OVERHEAD = 512
 """What a queued call costs in bytes besides its payload, about."""
-_PORTION = 512
-"""Calls from other threads that may run in a row before the loop gets to something else."""
+_PORTION = 0.005
+"""Seconds that calls from other threads may take in a row before the loop gets to something else."""
 
 
 @final
@@ -116,7 +116,7 @@ class Lane:
         # not keep the loop from everything else.
         if not self._batch:
             self._take_batch()
-        self._run_batch(_PORTION)
+        self._run_batch(self.loop.now() + _PORTION)
         with self._lock:
             self._woken = bool(self._batch or self._queue)
         if self._woken:
@@ -128,16 +128,18 @@ class Lane:
             self._batch, self._queue = self._queue, deque()
             self._batch_bytes, self._queued_bytes = self._queued_bytes, 0
 
-    def _run_batch(self, most: int | None) -> None:
+    def _run_batch(self, until: float | None) -> None:
         # What is under way further up the stack goes on here: it is earlier than whatever comes next.
-        while self._batch and most != 0:
+        while self._batch:
             callback, size = self._batch.popleft()
             self._batch_bytes -= size
-            most = None if most is None else most - 1
             try:
                 callback()
             except Exception:
                 _logger.exception("a call from another thread failed")
+            if until is not None and self.loop.now() >= until:
+                # By time, not by number: one call may reach a thousand clients.
+                break
         if not self._batch:
             self._batch_bytes = 0
 

@@ -37,6 +37,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     longpoll_sessions: int = 10_000
     """Long-poll sessions on one node.  Beyond it new ones are answered with HTTP 503."""
 
+    longpoll_body_bytes: int = 64 * 1024 * 1024
+    """Bodies of long-poll requests that are being read or handled on one node, without the first 64 KiB of each.
+
+    Beyond it a large body is answered with HTTP 503.
+    """
+
     paused_seconds: float = 60.0
     """How long a connection may stay unread because its channels do not keep up.  Then it is closed with 1013."""
 

@@ -6,6 +6,7 @@ arrive, and a channel that nobody talks to owns no task at all.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, final
@@ -13,7 +14,7 @@ from typing import Any, TypeAlias, final
 import anyio
 from anyio.lowlevel import checkpoint
 
-from phoenix_channels.runtime.tasks import Spawn, Task
+from phoenix_channels.runtime.tasks import Spawn, Task, ungrouped
 
 Callback: TypeAlias = Callable[..., "Awaitable[None] | None"]
 """Does its work, or returns an awaitable that does; handles every ``Exception`` itself."""
@@ -132,3 +133,16 @@ class Mailbox:
         if self._idle is not None:
             self._idle.set()
             self._idle = None
+
+
+def is_user_error(error: BaseException, mailbox: Mailbox) -> bool:
+    """Is this an error of user code?  A cancellation that is not ours counts as one (P-066)."""
+    error = ungrouped(error)
+    if isinstance(error, asyncio.CancelledError):
+        return not mailbox.cancelled
+    return not isinstance(error, KeyboardInterrupt | GeneratorExit | anyio.get_cancelled_exc_class())
+
+
+def is_awaitable(result: Any) -> bool:
+    """Cheaper than :func:`inspect.isawaitable`, for the results of callbacks."""
+    return hasattr(result, "__await__")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from phoenix_channels.protocol.messages import Frame
 from phoenix_channels.runtime.tasks import Task
@@ -12,6 +12,8 @@ from phoenix_channels.runtime.tasks import Task
 if TYPE_CHECKING:
     from phoenix_channels.runtime.driver import Driver
     from phoenix_channels.socket import BaseSocket
+
+_MAX_QUEUED_FOR_PING: Final = 1024
 
 
 @final
@@ -53,7 +55,8 @@ class Outbox:
         self._ping = ping
         self._limit = driver.limits.outbox_bytes
         self._burst = driver.limits.burst_bytes
-        self._queue: deque[Frame] = deque()
+        # Frames, and the payloads of pings.
+        self._queue: deque[Frame | bytes] = deque()
         self._bytes = 0
         self._closing = False
         self._code: int | None = None
@@ -75,16 +78,20 @@ class Outbox:
             self._queue.clear()
             self._driver.overflow(dropped)
             return
-        self._queue.append(frame)
-        self._bytes += len(frame)
+        self._enqueue(frame)
+
+    def _enqueue(self, item: Frame | bytes) -> None:
+        self._queue.append(item)
+        self._bytes += len(item)
         if self._task is None:
             self._task = self._driver.spawn(self._write, on_done=self._written)
 
     def ping(self, payload: bytes) -> bool:
         if self._ping is None:
             return False
-        if not self._closing:
-            self._driver.spawn(self._ping, payload)
+        if not self._closing and len(self._queue) < _MAX_QUEUED_FOR_PING:
+            # In the row with the frames, and in order; behind so many it would tell nothing.
+            self._enqueue(payload)
         return True
 
     def close(self, code: int) -> None:
@@ -103,9 +110,12 @@ class Outbox:
         self._writing = True
         try:
             while self._queue:
-                frame = self._queue.popleft()
-                await self._send(frame)
-                self._bytes -= len(frame)
+                item = self._queue.popleft()
+                if isinstance(item, Frame):
+                    await self._send(item)
+                elif self._ping is not None:
+                    await self._ping(item)
+                self._bytes -= len(item)
                 self._driver.written()
             if self._code is not None:
                 code, self._code = self._code, None

@@ -9,25 +9,22 @@ from typing import Any, final
 
 import anyio
 
+from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.errors import EncodeError
 from phoenix_channels.protocol.messages import Broadcast, EncodedBroadcast, Frame, Opcode
 from phoenix_channels.protocol.payloads import decode_payload
-from phoenix_channels.protocol.serializers import INTERNAL_ERROR
 from phoenix_channels.raw_socket import RawSocket
 from phoenix_channels.results import Stop
-from phoenix_channels.runtime.context import is_awaitable, is_user_error
 from phoenix_channels.runtime.driver import Control, Driver, Terms
 from phoenix_channels.runtime.endings import quiet
 from phoenix_channels.runtime.hub import Hub
 from phoenix_channels.runtime.lane import Lane
 from phoenix_channels.runtime.limits import MailboxFull
-from phoenix_channels.runtime.mailbox import Mailbox
+from phoenix_channels.runtime.mailbox import Mailbox, is_awaitable, is_user_error
 from phoenix_channels.runtime.tasks import LoopEnded
 from phoenix_channels.runtime.topics import Topics
 
 _logger = logging.getLogger("phoenix_channels")
-
-_NORMAL = 1000
 
 
 @final
@@ -82,7 +79,9 @@ class RawDriver(Driver[RawSocket]):
         self._topics.unsubscribe(topic)
 
     def _receive_subscribed(self, broadcast: EncodedBroadcast) -> None:
-        message = Broadcast(broadcast.topic, broadcast.event, decode_payload(broadcast.payload))
+        self._put(Broadcast(broadcast.topic, broadcast.event, decode_payload(broadcast.payload)))
+
+    def _put(self, message: object) -> None:
         if len(self._mailbox) < self.limits.mailbox_messages:
             self._mailbox.put(self._call, self.socket.handle_info, message)
         else:
@@ -100,10 +99,10 @@ class RawDriver(Driver[RawSocket]):
                 f"the limit is Limits(mailbox_messages={self.limits.mailbox_messages})"
             )
         if self.lane.loop.running:
-            self._mailbox.put(self._call, self.socket.handle_info, message)
+            self._put(message)
         else:
             with suppress(LoopEnded):
-                self.lane.call(lambda: self._mailbox.put(self._call, self.socket.handle_info, message))
+                self.lane.call(lambda: self._put(message))
 
     # What the base asks for
 
@@ -134,15 +133,16 @@ class RawDriver(Driver[RawSocket]):
         self._mailbox.put_now(self._call, self.socket.init)
 
     def _receive(self, data: str | bytes, opcode: Opcode) -> None:
+        size = len(data) if isinstance(data, bytes) else len(data.encode(errors="replace"))
         if opcode is Opcode.TEXT and isinstance(data, bytes):
             try:
                 data = data.decode()
             except UnicodeDecodeError:
                 _logger.warning("%s sent text that is not UTF-8, closing", self.name)
-                self.close(INTERNAL_ERROR)
+                self.close(CloseCode.INTERNAL_ERROR)
                 return
         self._inbound += 1
-        self._inbound_bytes = len(data)
+        self._inbound_bytes = size
         self._mailbox.put_now(self._handle_in, data)
 
     @property
@@ -217,7 +217,7 @@ class RawDriver(Driver[RawSocket]):
             if isinstance(result, Stop):
                 if result.reply is not None:
                     raise TypeError("a raw socket has no replies: return str or bytes, and Stop without a reply")
-                self._close(_NORMAL if result.graceful else INTERNAL_ERROR, result.reason)
+                self._close(CloseCode.NORMAL if result.graceful else CloseCode.INTERNAL_ERROR, result.reason)
             elif isinstance(result, str | bytes):
                 self.push(result)
             elif result is not None:
@@ -229,7 +229,7 @@ class RawDriver(Driver[RawSocket]):
             self._crash(error)
 
     def _crash(self, error: BaseException) -> None:
-        self._close(INTERNAL_ERROR, error)
+        self._close(CloseCode.INTERNAL_ERROR, error)
         # Afterwards: what listens to the log may broadcast, and come back here.
         _logger.error("%s: a callback crashed", self.name, exc_info=error)
 

@@ -109,16 +109,20 @@ def is_cancellation(error: BaseException) -> bool:
     A cancellation that user code got from elsewhere and let through is an error like any other (P-066).
     """
     error = ungrouped(error)
-    if isinstance(error, asyncio.CancelledError):
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(error, asyncio.CancelledError) and cancelled is asyncio.CancelledError:
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0
-    return isinstance(error, KeyboardInterrupt | GeneratorExit | anyio.get_cancelled_exc_class())
+    return isinstance(error, KeyboardInterrupt | GeneratorExit | cancelled)
 
 
 async def _guarded(function: AsyncFunction, args: tuple[object, ...]) -> None:
     try:
         await function(*args)
     except BaseException as error:
+        if isinstance(error, GeneratorExit):
+            # A coroutine that is closed, or user code that raises it by hand: nobody waits for what comes of it.
+            return
         # On trio whatever leaves a system task ends the whole run.
         if is_cancellation(error) or isinstance(error, asyncio.CancelledError):
             raise
@@ -195,7 +199,8 @@ class AsyncioLoop(_Loop):
 
     def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
         try:
-            self._loop.call_soon_threadsafe(callback)
+            # In a context of its own: the caller's may belong to another kind of loop.
+            self._loop.call_soon_threadsafe(callback, context=contextvars.Context())
         except RuntimeError as error:
             raise LoopEnded from error
 

@@ -1,1 +1,1 @@
-"""Bindings to servers: each translates between one server's interface and the driver, and does nothing else."""
+"""Where clients come in: mounts and their options, the handshake, and the bindings to servers."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from phoenix_channels.protocol.messages import Frame, Opcode
 from phoenix_channels.runtime.driver import Driver
@@ -20,6 +22,7 @@ from phoenix_channels.socket import BaseSocket
 from phoenix_channels.transports import longpoll
 from phoenix_channels.transports.handshake import (
     CLOSE_TIMEOUT,
+    READ_BATCH,
     Accepted,
     handshake,
     log_transport,
@@ -27,7 +30,7 @@ from phoenix_channels.transports.handshake import (
     upgrade_error,
     websocket_terms,
 )
-from phoenix_channels.transports.http import BAD_BODY, NOT_FOUND, Request, Response
+from phoenix_channels.transports.http import BAD_BODY, FORBIDDEN, NOT_FOUND, UNAVAILABLE, Request, Response
 from phoenix_channels.transports.mounts import Match, segments
 
 if TYPE_CHECKING:
@@ -122,16 +125,19 @@ class _Body:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
 
-    async def read(self, most: int) -> bytes | Response:
-        """The whole body; a response when it is longer, or when the client has gone."""
+    async def read(self, most: int, take: Callable[[int], bool]) -> bytes | Response:
+        """The whole body; a response when it is longer, when there is no room for it, or when the client has gone."""
         body = bytearray()
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 return BAD_BODY
-            body += message.get("body", b"")
-            if len(body) > most:
+            chunk: bytes = message.get("body", b"")
+            if len(body) + len(chunk) > most:
                 return BAD_BODY
+            if not take(len(chunk)):
+                return UNAVAILABLE
+            body += chunk
             if not message.get("more_body", False):
                 return bytes(body)
 
@@ -162,7 +168,7 @@ async def _websocket(endpoint: Endpoint, scope: Scope, receive: Receive, send: S
     if isinstance(result, Accepted):
         await send({"type": "websocket.accept", "subprotocol": result.subprotocol})
         await _serve(make_driver(endpoint, result, websocket_terms(result.match)), receive, send)
-    elif result == Response(403) or "websocket.http.response" not in (scope.get("extensions") or {}):
+    elif result == FORBIDDEN or "websocket.http.response" not in (scope.get("extensions") or {}):
         # A bare 403 is what a close before the accept means; without the denial extension nothing else is possible
         # (P-012).
         await send({"type": "websocket.close"})
@@ -212,10 +218,12 @@ async def _serve(driver: Driver[BaseSocket], receive: Receive, send: Send) -> No
 
 
 async def _read(driver: Driver[BaseSocket], receive: Receive) -> None:
-    while True:
+    for number in count(1):
         message = await receive()
         if message["type"] == "websocket.disconnect":
             return
+        if number % READ_BATCH == 0:
+            await checkpoint()
         driver.heard()
         text = message.get("text")
         if text is not None:

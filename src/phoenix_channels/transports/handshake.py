@@ -11,7 +11,8 @@ import anyio
 from msgspec import Struct
 
 from phoenix_channels.connect_info import ConnectInfo
-from phoenix_channels.protocol.params import MAX_QUERY_BYTES, Params, decode_params
+from phoenix_channels.logger import Result
+from phoenix_channels.protocol.params import Params, QueryTooLong, decode_params
 from phoenix_channels.protocol.serializers import Serializer, TextSerializer
 from phoenix_channels.protocol.versions import DEFAULT_VSN
 from phoenix_channels.raw_socket import RawSocket
@@ -21,7 +22,7 @@ from phoenix_channels.runtime.driver import Driver, Terms
 from phoenix_channels.runtime.raw_driver import RawDriver
 from phoenix_channels.runtime.tasks import is_cancellation
 from phoenix_channels.socket import BaseSocket, Socket
-from phoenix_channels.transports.http import BAD_METHOD, FORBIDDEN, Request, Response
+from phoenix_channels.transports.http import BAD_METHOD, FORBIDDEN, UNAVAILABLE, Request, Response
 from phoenix_channels.transports.mounts import Match
 from phoenix_channels.transports.subprotocols import Negotiated, negotiate
 
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("phoenix_channels")
 
+READ_BATCH = 32
+"""Messages of one client that may be taken in a row before others get their turn."""
 CLOSE_TIMEOUT = 10.0
 """Seconds that a client, or a server, may take to finish a close that we have asked for."""
-
-_UNAVAILABLE = Response(503)
 
 
 @final
@@ -75,10 +76,10 @@ async def handshake(endpoint: Endpoint, match: Match, request: Request) -> Accep
 
 def read_params(match: Match, request: Request) -> Params | Response:
     """The params of ``connect``: the query string, and over it the variables of the path (P-003, P-006)."""
-    if len(request.query) > MAX_QUERY_BYTES:
-        return Response.error(414, "Request-URI Too Long")
     try:
         return decode_params(request.query) | match.params
+    except QueryTooLong:
+        return Response.error(414, "Request-URI Too Long")
     except UnicodeDecodeError:
         return Response.error(400, "Bad Request")
 
@@ -92,7 +93,7 @@ async def connect(
 ) -> Accepted | Response:
     """Ask the socket, once the request itself is in order."""
     if endpoint.hub.current_lane().draining:
-        return _UNAVAILABLE
+        return UNAVAILABLE
     mount, started = match.mount, time.perf_counter()
     try:
         with anyio.fail_after(mount.socket_class.connect_timeout) as scope:
@@ -121,7 +122,8 @@ async def connect(
             raise TimeoutError
         socket_id: Any = socket.id()
     except BaseException as raised:
-        if is_cancellation(raised):
+        # User code that raises GeneratorExit by hand fails like any other; a coroutine that is closed may return.
+        if is_cancellation(raised) and not isinstance(raised, GeneratorExit):
             raise
         _logger.exception("%s: connect or id failed", mount.socket_class.__qualname__)
         return Response.error(500, "Internal Server Error")
@@ -134,6 +136,8 @@ async def connect(
         )
         return FORBIDDEN
     if socket_id is not None and not isinstance(socket_id, str):
+        if inspect.iscoroutine(socket_id):
+            socket_id.close()
         asked.tell("error", info)
         _logger.warning("%s.id returned %r; legal are a string and None", mount.socket_class.__qualname__, socket_id)
         return FORBIDDEN
@@ -190,14 +194,14 @@ class _Asked(Struct, frozen=True):
             raise TypeError(f"the error_handler returned {response!r:.200}; legal is a Response(status, ...)")
         return response
 
-    def tell(self, result: str, info: ConnectInfo) -> None:
+    def tell(self, result: Result, info: ConnectInfo) -> None:
         # P-027: for every attempt that got so far, also a refused one; not when connect raises.
         serializer = None if self.serializer is None else spoken(self.serializer)
         self.endpoint.hub.logger.socket_connected(
             self.match.mount.socket_class,
             endpoint=self.endpoint,
             duration=time.perf_counter() - self.started,
-            result="ok" if result == "ok" else "error",
+            result=result,
             transport=self.match.transport,
             serializer=None if serializer is None else type(serializer),
             vsn=self.params.get("vsn", DEFAULT_VSN),

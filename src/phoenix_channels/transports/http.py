@@ -64,12 +64,14 @@ class Request:
         return list(self._headers)
 
     def header(self, name: str) -> str | None:
-        """The first header of this lower-case name."""
-        return next((value for key, value in self._headers if key == name), None)
+        """The first header of this name, in upper or lower case."""
+        wanted = name.lower()
+        return next((value for key, value in self._headers if key == wanted), None)
 
     def headers(self, name: str) -> list[str]:
-        """All headers of this lower-case name."""
-        return [value for key, value in self._headers if key == name]
+        """All headers of this name, in upper or lower case."""
+        wanted = name.lower()
+        return [value for key, value in self._headers if key == wanted]
 
     @property
     def authority(self) -> tuple[str, int]:
@@ -131,5 +133,6 @@ NOT_FOUND = Response(404, b"Not Found")
 FORBIDDEN = Response(403)
 BAD_METHOD = Response(400)
 """P-008"""
+UNAVAILABLE = Response(503)
 BAD_BODY = Response.error(400, "Bad Request")
 """P-092"""

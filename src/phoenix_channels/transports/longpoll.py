@@ -14,7 +14,7 @@ import anyio
 from phoenix_channels.protocol.longpoll import MAX_BODY_BYTES, BadBody, decode_body, encode_answer
 from phoenix_channels.protocol.params import Params
 from phoenix_channels.transports.handshake import connect, origin_allowed, read_params
-from phoenix_channels.transports.http import BAD_BODY, BAD_METHOD, Request, Response
+from phoenix_channels.transports.http import BAD_BODY, BAD_METHOD, UNAVAILABLE, Request, Response
 from phoenix_channels.transports.mounts import Match
 from phoenix_channels.transports.relay import Polled
 from phoenix_channels.transports.subprotocols import Negotiated
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("phoenix_channels")
 
-ReadBody: TypeAlias = Callable[[int], Awaitable[bytes | Response]]
-"""Reads the whole body, at most so many bytes."""
+ReadBody: TypeAlias = Callable[[int, Callable[[int], bool]], Awaitable[bytes | Response]]
+"""Reads the whole body, at most so many bytes, and asks for room for each part of it."""
 WaitDisconnected: TypeAlias = Callable[[], Awaitable[None]]
 """Returns when the client has gone."""
 
@@ -109,7 +109,7 @@ async def _open(endpoint: Endpoint, match: Match, request: Request, params: Para
     """Begin a session (P-095)."""
     with endpoint.sessions.making() as may_make:
         if not may_make:
-            return Response(503)
+            return UNAVAILABLE
         # P-021: read when the session is made, and never again.
         auth_token = request.header("x-phoenix-authtoken") if match.mount.auth_token else None
         result = await connect(endpoint, match, request, params, Negotiated(None, auth_token))
@@ -122,14 +122,21 @@ async def _post(endpoint: Endpoint, match: Match, request: Request, params: Para
     session = endpoint.sessions.find(match.mount, _token(request, params))
     if session is None:
         return _answer(410)
-    body = await read_body(MAX_BODY_BYTES)
-    if isinstance(body, Response):
-        return body
-    try:
-        messages = decode_body(request.header("content-type"), body)
-    except BadBody:
-        return BAD_BODY
-    return _answer(await session.post(messages))
+    window = match.mount.longpoll.window if match.mount.longpoll is not None else 0
+    with endpoint.sessions.reading() as take, session.posting() as may_post:
+        if not may_post:
+            return _answer(408)
+        body: bytes | Response = _answer(408)
+        # Whoever dribbles holds memory, and a place in the queue of the session.
+        with anyio.move_on_after(window):
+            body = await read_body(MAX_BODY_BYTES, take)
+        if isinstance(body, Response):
+            return body
+        try:
+            messages = decode_body(request.header("content-type"), body)
+        except BadBody:
+            return BAD_BODY
+        return _answer(await session.post(messages))
 
 
 def _options(request: Request) -> Response:

@@ -216,10 +216,7 @@ def _versions(table: Any, where: str) -> Versions[Serializer]:
     if not versions.requirements:
         raise DefinitionError(f"{where} is empty: nobody could connect")
     for serializer, _ in table:
-        if isinstance(serializer, type) or not all(
-            callable(getattr(serializer, name, None))
-            for name in ("decode", "encode_push", "encode_reply", "encode_broadcast", "encode_end")
-        ):
+        if isinstance(serializer, type) or not isinstance(serializer, Serializer):
             raise DefinitionError(
                 f"{where}: a serializer is an object with the methods of Serializer, not {serializer!r}"
             )

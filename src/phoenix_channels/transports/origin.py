@@ -132,7 +132,7 @@ class OriginPolicy(Struct, frozen=True):
         if raw is None or self.check is False:
             return True
         origin = Origin.parse(raw)
-        error: Exception | None = None
+        error: BaseException | None = None
         what_else = "list it in check_origin"
         if self.check is True:
             # Without a configured host: development servers, proxies that end TLS, and mounts all pass on the header.
@@ -152,7 +152,10 @@ class OriginPolicy(Struct, frozen=True):
             why = f"{self.check!r:.200} refuses it"
             try:
                 allowed = is_true(self.where, cast("Callable[[Any], object]", self.check), origin)
-            except Exception as raised:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:
+                # As in connect: whatever user code raises is the failure of one request.
                 allowed, error, why = False, raised, f"{self.check!r:.200} raised"
             what_else = "let that function return True for it"
         else:

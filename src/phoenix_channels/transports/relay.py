@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
-from typing import Any, Final, Protocol, TypeAlias, final
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, Protocol, final
 
 import anyio
 import msgspec
 from msgspec import Struct
 
+from phoenix_channels.protocol.longpoll import Posted
 from phoenix_channels.protocol.messages import EncodedBroadcast, Opcode
 from phoenix_channels.pubsub.local import Subscription
 from phoenix_channels.runtime.driver import Driver
@@ -30,16 +32,13 @@ from phoenix_channels.transports.options import LongPollOptions
 
 _logger = logging.getLogger("phoenix_channels")
 
-Message: TypeAlias = tuple[str | bytes, Opcode]
-"""One message of a client, as the body of a POST brings it."""
-
 
 @final
 class Polled(Struct, frozen=True):
-    """What a poll was answered: 200 with messages, or 204 with none (P-093)."""
+    """What a request was answered: a poll 200 with messages or 204 with none, a POST its status alone (P-093)."""
 
     status: int
-    messages: Sequence[bytes]
+    messages: Sequence[bytes] = ()
 
 
 class Served(Protocol):
@@ -51,7 +50,8 @@ class Served(Protocol):
     def start_poll(self, on_answer: Any) -> Any: ...
     def expire(self, poll: Any) -> None: ...
     def give_up(self, poll: Any) -> None: ...
-    async def post(self, messages: Sequence[Message]) -> int: ...
+    def posting(self) -> AbstractContextManager[bool]: ...
+    async def post(self, messages: Sequence[Posted]) -> int: ...
 
 
 class _Poll(Struct, frozen=True):
@@ -64,15 +64,12 @@ class _Post(Struct, frozen=True):
     messages: list[tuple[int, bytes]]
 
 
-class _Answer(Struct, frozen=True):
-    status: int
-    messages: list[bytes] = []
-
-
 _decode_poll = msgspec.json.Decoder(_Poll).decode
 _decode_post = msgspec.json.Decoder(_Post).decode
-_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_answer = msgspec.json.Decoder(Polled).decode
 
+_MAX_SEEN: Final = 256
+"""Requests of a session that are remembered."""
 _NO_REPLY: Final = Polled(204, ())
 
 
@@ -88,13 +85,14 @@ def _reply_topic(ref: str) -> str:
 class RelayedSession:
     """The ear of a session for requests that arrive elsewhere."""
 
-    __slots__ = ("_hub", "_interested", "_lane", "_polls", "_session", "_subscription")
+    __slots__ = ("_hub", "_interested", "_lane", "_polls", "_seen", "_session", "_subscription")
 
     def __init__(self, hub: Hub, lane: Lane, name: str, session: Served) -> None:
         self._hub = hub
         self._lane = lane
         self._session = session
         self._polls: dict[str, tuple[Any, anyio.Event]] = {}
+        self._seen: dict[str, None] = {}
         self._interested = False
         self._subscription = Subscription(_session_topic(name), self._receive)
 
@@ -107,16 +105,23 @@ class RelayedSession:
             self._interested = False
             self._hub.unsubscribe(self._lane, self._subscription)
 
+    def _is_new(self, ref: str) -> bool:
+        """Some backplanes deliver again what they are not sure of."""
+        if ref in self._seen:
+            return False
+        self._seen[ref] = None
+        if len(self._seen) > _MAX_SEEN:
+            del self._seen[next(iter(self._seen))]
+        return True
+
     def _receive(self, broadcast: EncodedBroadcast) -> None:
         driver = self._session.driver
         try:
-            if broadcast.event == "poll":
-                ref = _decode_poll(broadcast.payload).ref
+            if broadcast.event == "poll" and self._is_new(ref := _decode_poll(broadcast.payload).ref):
                 # First the poll: every broadcast lets in what is queued behind it, which may be its withdrawal.
                 self._poll(ref)
                 self._reply(ref, "ack", {})
-            elif broadcast.event == "post":
-                post = _decode_post(broadcast.payload)
+            elif broadcast.event == "post" and self._is_new((post := _decode_post(broadcast.payload)).ref):
                 self._reply(post.ref, "ack", {})
                 driver.spawn(self._post, post)
             elif broadcast.event == "withdraw":
@@ -131,7 +136,7 @@ class RelayedSession:
         def on_answer(polled: Polled) -> None:
             self._polls.pop(ref, None)
             answered.set()
-            self._reply(ref, "answer", _Answer(polled.status, list(polled.messages)))
+            self._reply(ref, "answer", polled)
 
         poll = self._session.start_poll(on_answer)
         if not poll.answered:
@@ -151,8 +156,9 @@ class RelayedSession:
             answered.set()
 
     async def _post(self, post: _Post) -> None:
-        messages: list[Message] = [(data, Opcode(opcode)) for opcode, data in post.messages]
-        self._reply(post.ref, "answer", _Answer(await self._session.post(messages)))
+        messages: list[Posted] = [(data, Opcode(opcode)) for opcode, data in post.messages]
+        with self._session.posting() as may_post:
+            self._reply(post.ref, "answer", Polled(await self._session.post(messages) if may_post else 408))
 
     def _reply(self, ref: str, event: str, payload: object) -> None:
         try:
@@ -177,7 +183,7 @@ class RemoteSession:
         """Wait for messages; None when nobody knows the session."""
         ref = secrets.token_urlsafe(16)
         request = _Request(self._hub, ref, self._options)
-        answer: _Answer | None = None
+        answer: Polled | None = None
         try:
             answer = await request.run(_session_topic(self._name), "poll", _Poll(ref), windows=1)
         finally:
@@ -185,7 +191,12 @@ class RemoteSession:
                 self._withdraw(ref)
         if answer is None:
             return None if not request.acknowledged else _NO_REPLY
-        return Polled(answer.status, answer.messages)
+        return answer
+
+    @contextmanager
+    def posting(self) -> Generator[bool]:
+        """Where it lives, its POSTs are counted."""
+        yield True
 
     def _withdraw(self, ref: str) -> None:
         """An expired poll must not take later messages (P-097)."""
@@ -195,7 +206,7 @@ class RemoteSession:
             # It must not stand in the place of what ended the poll.
             _logger.exception("a poll of a long-poll session cannot be withdrawn")
 
-    async def post(self, messages: Sequence[Message]) -> int:
+    async def post(self, messages: Sequence[Posted]) -> int:
         """Hand messages over: what the session says, or 410 when nobody knows it."""
         ref = secrets.token_urlsafe(16)
         request = _Request(self._hub, ref, self._options)
@@ -219,14 +230,14 @@ class _Request:
         self._options = options
         self._ack = anyio.Event()
         self._answered = anyio.Event()
-        self._answer: _Answer | None = None
+        self._answer: Polled | None = None
         self._subscription = Subscription(_reply_topic(ref), self._receive)
 
     @property
     def acknowledged(self) -> bool:
         return self._ack.is_set()
 
-    async def run(self, topic: str, event: str, payload: object, *, windows: int) -> _Answer | None:
+    async def run(self, topic: str, event: str, payload: object, *, windows: int) -> Polled | None:
         """Ask, and wait; None when nobody has answered within so many windows."""
         lane = self._hub.current_lane()
         await self._hub.subscribe(lane, self._subscription)

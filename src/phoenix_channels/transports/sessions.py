@@ -14,17 +14,17 @@ import anyio
 import msgspec
 from msgspec import Struct
 
-from phoenix_channels.protocol.longpoll import Answer, Session
+from phoenix_channels.protocol.close_codes import CloseCode
+from phoenix_channels.protocol.longpoll import Answer, Posted, Session
 from phoenix_channels.protocol.messages import Frame, Opcode
-from phoenix_channels.protocol.serializers import INTERNAL_ERROR
 from phoenix_channels.pubsub.local import LocalPubSub
-from phoenix_channels.runtime.driver import TOO_BIG, Driver, Terms
+from phoenix_channels.runtime.driver import Driver, Terms
 from phoenix_channels.socket import BaseSocket
 from phoenix_channels.token.signing import derive_key, sign, verify
 from phoenix_channels.transports.handshake import Accepted, make_driver
 from phoenix_channels.transports.mounts import Mount
 from phoenix_channels.transports.options import LongPollOptions
-from phoenix_channels.transports.relay import Message, Polled, RelayedSession, RemoteSession
+from phoenix_channels.transports.relay import Polled, RelayedSession, RemoteSession
 
 if TYPE_CHECKING:
     from phoenix_channels.endpoint import Endpoint
@@ -33,6 +33,9 @@ _logger = logging.getLogger("phoenix_channels")
 
 _INACTIVE: Final = 1.5
 """Windows without a poll after which a session ends (P-102)."""
+_MAX_POSTS: Final = 128
+"""POSTs of a session at a time; old clients send one for each message, new ones one at all (P-148)."""
+_SMALL_BODY: Final = 64 * 1024
 _TOKEN_VERSION: Final = 1
 
 OnAnswer: TypeAlias = Callable[[Polled], None]
@@ -54,7 +57,7 @@ class Poll:
 class LocalSession:
     """A session on this event loop: the :class:`Sink` of its driver, and what its requests ask."""
 
-    __slots__ = ("_forget", "_lock", "_pending", "_pending_bytes", "_session", "died", "driver", "options")
+    __slots__ = ("_forget", "_lock", "_pending", "_pending_bytes", "_posts", "_session", "died", "driver", "options")
 
     def __init__(self, driver: Driver[BaseSocket], options: LongPollOptions, forget: Callable[[], None]) -> None:
         self.driver = driver
@@ -67,6 +70,7 @@ class LocalSession:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._lock = anyio.Lock()
+        self._posts = 0
 
     # The sink
 
@@ -96,7 +100,7 @@ class LocalSession:
         return False
 
     def close(self, code: int) -> None:
-        self.died = code in (INTERNAL_ERROR, TOO_BIG)
+        self.died = code in (CloseCode.INTERNAL_ERROR, CloseCode.TOO_BIG)
         self._forget()
         self._write_pending()
         # A poll is not left to wait for its window: there is nothing to wait for (P-090).
@@ -163,7 +167,19 @@ class LocalSession:
                 self.give_up(poll)
         return polled[0] if polled else None
 
-    async def post(self, messages: Sequence[Message]) -> int:
+    @contextmanager
+    def posting(self) -> Generator[bool]:
+        """While a POST is under way; False when too many are."""
+        if self._posts >= _MAX_POSTS:
+            yield False
+            return
+        self._posts += 1
+        try:
+            yield True
+        finally:
+            self._posts -= 1
+
+    async def post(self, messages: Sequence[Posted]) -> int:
         """Hand messages over, in order; 200 when the socket has taken them all, else 408 (P-099, P-101)."""
         with anyio.move_on_after(self.options.window) as waiting:
             await self._lock.acquire()
@@ -207,7 +223,7 @@ _decode_claims = msgspec.json.Decoder(_Claims).decode
 class Sessions:
     """All long-poll sessions that live on this node, and the way to those that do not."""
 
-    __slots__ = ("_endpoint", "_making", "_node", "_secret", "_sessions")
+    __slots__ = ("_body_bytes", "_endpoint", "_making", "_node", "_removed", "_secret", "_sessions")
 
     def __init__(self, endpoint: Endpoint, secret: str | None) -> None:
         self._endpoint = endpoint
@@ -217,7 +233,9 @@ class Sessions:
             derive_key(secret, "")
         self._node = secrets.token_urlsafe(9)
         self._sessions: dict[str, LocalSession] = {}
+        self._removed = 0
         self._making = 0
+        self._body_bytes = 0
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -242,6 +260,29 @@ class Sessions:
         )
 
     @contextmanager
+    def reading(self) -> Generator[Callable[[int], bool]]:
+        """While a body is read and handled: asks whether there is room for so many more bytes of it.
+
+        For what clients usually send there always is: large bodies only compete with each other.
+        """
+        size = held = 0
+
+        def take(more: int) -> bool:
+            nonlocal size, held
+            size += more
+            wanted = max(0, size - _SMALL_BODY) - held
+            if wanted and self._body_bytes + wanted > self._endpoint.hub.limits.longpoll_body_bytes:
+                return False
+            held += wanted
+            self._body_bytes += wanted
+            return True
+
+        try:
+            yield take
+        finally:
+            self._body_bytes -= held
+
+    @contextmanager
     def making(self) -> Generator[bool]:
         """While a session is being made it counts as one; False when there are too many already."""
         most = self._endpoint.hub.limits.longpoll_sessions
@@ -262,7 +303,7 @@ class Sessions:
         options = mount.longpoll
         if options is None:
             raise TypeError("this mount has no long polling")
-        terms = Terms(timeout=_INACTIVE * options.window, silent="inactive", polled=True, drainer=mount.drainer)
+        terms = Terms(timeout=_INACTIVE * options.window, polled=True, drainer=mount.drainer)
         name = secrets.token_urlsafe(16)
         driver = make_driver(self._endpoint, accepted, terms)
         relayed: RelayedSession
@@ -314,8 +355,14 @@ class Sessions:
 
     def _forget_dead(self) -> None:
         """Forget the sessions of loops that ended without a word: nobody else can end them any more."""
+        hub = self._endpoint.hub
+        lanes = hub.lanes
+        if hub.removed == self._removed:
+            # No loop has gone since the last time, and there may be very many sessions.
+            return
+        self._removed = hub.removed
         for name, session in tuple(self._sessions.items()):
-            if not session.driver.lane.loop.alive:
+            if session.driver.lane not in lanes:
                 del self._sessions[name]
 
     def _key(self, mount: Mount) -> bytes:

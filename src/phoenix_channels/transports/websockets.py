@@ -18,10 +18,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 from weakref import WeakKeyDictionary
 
 import anyio
+from anyio.lowlevel import checkpoint
 from websockets.asyncio.server import ServerConnection as AsyncioConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
@@ -32,13 +34,15 @@ from websockets.http11 import Response as HTTPResponse
 from websockets.protocol import Event, State
 from websockets.typing import Subprotocol
 
+from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.messages import Frame, Opcode
-from phoenix_channels.runtime.driver import TOO_BIG, Control, Driver
+from phoenix_channels.runtime.driver import Control, Driver
 from phoenix_channels.runtime.outbox import Outbox
 from phoenix_channels.runtime.tasks import Task
 from phoenix_channels.socket import BaseSocket
 from phoenix_channels.transports.handshake import (
     CLOSE_TIMEOUT,
+    READ_BATCH,
     Accepted,
     handshake,
     log_transport,
@@ -107,9 +111,12 @@ class WebSocketsTransport:
         driver.on_close = lambda: watchdogs.append(driver.spawn(_abort_later, connection))
         try:
             await driver.start(_sink(driver, connection))
-            while True:
+            for number in count(1):
                 data = await connection.recv()
                 driver.receive(data, Opcode.TEXT if isinstance(data, str) else Opcode.BINARY)
+                if number % READ_BATCH == 0:
+                    # What has arrived already is taken without a pause.
+                    await checkpoint()
                 if driver.reading_paused:
                     await _pause(driver, connection)
         except ConnectionClosed:
@@ -216,11 +223,12 @@ def _observe(connection: AnyConnection, driver: Driver[BaseSocket], match: Match
                     isinstance(connection, AsyncioConnection)
                     and connection.transport.get_write_buffer_size() > driver.limits.outbox_bytes
                 ):
-                    # The library has answered the ping, and nobody reads the answers.
+                    # The library has answered the ping, and nobody reads the answers; it would do so while it closes.
                     driver.overflow(0)
+                    connection.transport.abort()
             elif most is not None and len(event.data) + _header_size(len(event.data)) > most:
                 # P-083: header and payload; a message of several frames may be larger.
-                driver.close(TOO_BIG)
+                driver.close(CloseCode.TOO_BIG)
                 return
         process_event(event)
 

@@ -79,15 +79,21 @@ async def test_serve_drains_in_rounds_while_it_still_accepts() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_second_signal_ends_the_wait_for_the_rounds() -> None:
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)],
+    ids=lambda number: number.name,
+)
+async def test_a_second_signal_ends_the_wait_for_the_rounds(one: signal.Signals, two: signal.Signals) -> None:
+    """Of either kind: supervisors send SIGTERM."""
     with running("serve") as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         clients = [connect(port) for _ in range(20)]
         async with AsyncExitStack() as stack:
             joined = [await stack.enter_async_context(client) for client in clients]
-            process.send_signal(signal.SIGINT)
+            process.send_signal(one)
             assert await joined[0].close_code() == 1012
-            process.send_signal(signal.SIGINT)
+            process.send_signal(two)
             # Twenty seconds of rounds, and it does not take them.
-            assert process.wait(timeout=10) in (0, -signal.SIGINT)
+            assert process.wait(timeout=10) in (0, -one, -two)

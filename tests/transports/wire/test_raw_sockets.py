@@ -118,6 +118,33 @@ async def test_the_socket_may_ping(serve: Serve) -> None:
         assert socket_class.seen == [("pong", b""), ("pong", b"of its own")]
 
 
+@pytest.mark.feature("B065")
+@SEEING
+async def test_the_socket_may_ping_again_before_there_is_an_answer(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With whatever payload; they and the frames leave in the order in which they were made."""
+    payloads = [b"", b"", b"same", b"same", b"other"]
+    socket_class = control_socket()
+
+    class ImpatientSocket(socket_class):  # type: ignore[misc, valid-type]  # the base is made by a function
+        def init(self) -> None:
+            for payload in payloads:
+                self.ping(payload)
+            self.push("after them")
+
+    async with serve(make_endpoint(ImpatientSocket)) as port, connect_raw(port, query="") as client:
+        assert [await client.receive_frame() for _ in range(6)] == [
+            *((PING, payload) for payload in payloads),
+            (TEXT, b"after them"),
+        ]
+        for payload in payloads:
+            await client.send_frame(PONG, payload)
+        await echoed(client)
+        assert ImpatientSocket.seen == [("pong", payload) for payload in payloads]
+    assert not caplog.records
+
+
 @BLIND
 async def test_servers_that_show_no_control_frames_say_so(serve: Serve) -> None:
     socket_class = control_socket()

@@ -40,7 +40,7 @@ class UserSocket(Socket):
         assert_type(info.session, Mapping[str, Any] | None)
         assert_type(info.auth_token, str | None)
         assert_type(info.extra, Mapping[str, object])
-        assert_type(self.transport, str)
+        assert_type(self.transport, Literal["websocket", "longpoll"])
 
 
 class QuietSocket(Socket):

@@ -1,0 +1,23 @@
+"""Why a connection is closed, as its client sees it (P-082)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class CloseCode(IntEnum):
+    """The close codes of a server; phoenix.js comes back on each but the first (P-145)."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    """A ``disconnect`` broadcast (P-079)."""
+    PROTOCOL_ERROR = 1002
+    """The idle timeout (P-081)."""
+    TOO_BIG = 1009
+    """A message beyond ``max_frame_size`` (P-083)."""
+    INTERNAL_ERROR = 1011
+    """A message that cannot be decoded, or a failure of the connection itself (P-046, P-054)."""
+    SERVICE_RESTART = 1012
+    """A drain (P-088)."""
+    TRY_AGAIN_LATER = 1013
+    """One side does not keep up."""
