@@ -306,3 +306,15 @@ async def test_a_client_that_leaves_while_its_session_is_made() -> None:
         await run.wait_ended()
         for driver in tuple(endpoint.hub.current_lane().drivers):
             await soon(driver.wait_ended())
+
+
+async def test_a_poll_where_there_is_no_long_polling_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The client only says that it cannot parse "Not Found"."""
+    endpoint = Endpoint()
+    endpoint.socket("/socket", Socket)
+    async with serving(endpoint) as server:
+        assert (await server.request("GET", "/socket/longpoll"))[0] == 404
+        assert "longpoll=True" in caplog.text
+        caplog.clear()
+        assert (await server.request("GET", "/favicon.ico"))[0] == 404
+        assert not caplog.records

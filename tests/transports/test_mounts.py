@@ -358,10 +358,11 @@ def test_a_miss_says_what_is_mounted(caplog: pytest.LogCaptureFixture) -> None:
     mounts = mounted(make_mount("/socket", longpoll=True), make_mount("/ws/:id", OtherSocket))
     mounts.log_miss("/sockets/websocket")
     mounted().log_miss("/socket/websocket")
-    add = "and phoenix.js adds /websocket to what it is given"
+    add = "phoenix.js adds /websocket to what it is given, and polls only where endpoint.socket(..., longpoll=True)"
+    there = "'/socket/websocket', '/socket/longpoll', '/ws/:id/websocket'"
     assert [record.getMessage() for record in caplog.records] == [
-        f"no socket answers at '/sockets/websocket'; mounted are '/socket', '/ws/:id', {add}",
-        f"no socket answers at '/socket/websocket'; mounted are nothing, {add}",
+        f"no socket answers at '/sockets/websocket'; mounted are {there}.  {add} says so",
+        f"no socket answers at '/socket/websocket'; mounted are nothing.  {add} says so",
     ]
 
 

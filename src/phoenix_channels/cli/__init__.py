@@ -25,6 +25,7 @@ def main() -> None:
     default="info",
     show_default=True,
     type=click.Choice(["critical", "error", "warning", "info", "debug", "trace"]),
+    help="Of uvicorn's own log.",
 )
 def serve(app: str, host: str, port: int, app_dir: str, log_level: str) -> None:
     """Serve an ASGI application with uvicorn, and drain in rounds when it ends.

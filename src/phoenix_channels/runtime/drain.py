@@ -22,7 +22,11 @@ _logger = logging.getLogger("phoenix_channels")
 
 @final
 class Drainer(Options, frozen=True, kw_only=True):
-    """How the connections of a mount are drained."""
+    """How the connections of a mount are drained.
+
+    The number of rounds that is announced is Phoenix's, ``total // batch_size + 1`` (P-091); the last may be empty, and
+    then it does not take place.
+    """
 
     batch_size: int = 10_000
     """Channels that end in one round; a connection without any counts as one."""

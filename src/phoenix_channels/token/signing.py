@@ -33,7 +33,7 @@ def derive_key(secret: str, salt: str, *, iterations: int = 1000, length: int = 
     """
     password = secret.encode()
     if len(password) < MIN_SECRET_BYTES:
-        raise ValueError(f"a secret has at least {MIN_SECRET_BYTES} bytes, this one has {len(password)} (P-130)")
+        raise ValueError(f"a secret has at least {MIN_SECRET_BYTES} bytes, this one has {len(password)}")
     if digest not in _KEY_DIGESTS:
         raise ValueError(f"the digest of a key is one of {', '.join(_KEY_DIGESTS)}, not {digest!r}")
     if iterations < 1 or length < 1:

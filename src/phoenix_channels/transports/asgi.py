@@ -106,6 +106,8 @@ async def _http(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) 
     match = _match(endpoint, scope)
     request = _request(scope)
     if match is None:
+        if scope["path"].rstrip("/").endswith(("/websocket", "/longpoll")):
+            endpoint.mounts.log_miss(scope["path"])
         answer = NOT_FOUND
     elif match.transport == "longpoll":
         body = _Body(receive)

@@ -143,11 +143,12 @@ class Mount:
             # P-094: the param is where clients put the token of their session.
             raise DefinitionError(f"{where}: a variable ':token' would hide the token of long-poll sessions")
         # The last option wins: the transport's, the mount's, the endpoint's; P-014.
-        given = options.get("check_origin")
-        if given is None:
-            given = True if check_origin is None else check_origin
-        self.check_websocket_origin = _origin_policy(self.websocket, given, f"{where}: check_origin")
-        self.check_longpoll_origin = _origin_policy(self.longpoll, given, f"{where}: check_origin")
+        given, said = options.get("check_origin"), f"{where}: check_origin"
+        if given is None and check_origin is not None:
+            given, said = check_origin, "Endpoint(check_origin=...)"
+        given = True if given is None else given
+        self.check_websocket_origin = _origin_policy(self.websocket, given, said)
+        self.check_longpoll_origin = _origin_policy(self.longpoll, given, said)
         check_csrf = options.get("check_csrf", True)
         check_bool(f"{where}: check_csrf", check_csrf)
         if not check_csrf and any(self.origin_policy(transport).disabled for _, transport in self.patterns):
@@ -262,9 +263,10 @@ class Mounts:
 
     def log_miss(self, path: str) -> None:
         """Say where a client knocked in vain, and where it could have."""
-        mounted = ", ".join(dict.fromkeys(repr(mount.path) for _, _, mount in self._patterns)) or "nothing"
+        mounted = ", ".join(dict.fromkeys(repr(pattern.text) for pattern, _, _ in self._patterns)) or "nothing"
         _logger.warning(
-            "no socket answers at %.200r; mounted are %s, and phoenix.js adds /websocket to what it is given",
+            "no socket answers at %.200r; mounted are %s.  phoenix.js adds /websocket to what it is given, and polls "
+            "only where endpoint.socket(..., longpoll=True) says so",
             path,
             mounted,
         )

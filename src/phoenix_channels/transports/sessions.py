@@ -229,8 +229,10 @@ class Sessions:
         self._endpoint = endpoint
         self._secret = secret
         if secret is not None:
-            # Raises for one that is too short.
-            derive_key(secret, "")
+            try:
+                derive_key(secret, "")
+            except ValueError as error:
+                raise ValueError(f"Endpoint(secret_key_base=...): {error}") from error
         self._node = secrets.token_urlsafe(9)
         self._sessions: dict[str, LocalSession] = {}
         self._removed = 0

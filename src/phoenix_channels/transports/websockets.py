@@ -16,7 +16,6 @@ handler alone would be asked only after the 101.  There is no HTTP here beyond t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
@@ -36,7 +35,7 @@ from websockets.typing import Subprotocol
 
 from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.messages import Frame, Opcode
-from phoenix_channels.runtime.driver import Control, Driver
+from phoenix_channels.runtime.driver import Driver
 from phoenix_channels.runtime.outbox import Outbox
 from phoenix_channels.runtime.tasks import Task
 from phoenix_channels.socket import BaseSocket
@@ -216,17 +215,11 @@ def _observe(connection: AnyConnection, driver: Driver[BaseSocket], match: Match
         receive_data(data)
 
     def process_any_event(event: Event) -> None:
+        # By identity: a set or a dict would hash the opcode, which an enum does in Python.
         if isinstance(event, WebSocketFrame):
-            if event.opcode in _CONTROL:
-                driver.control(bytes(event.data), _CONTROL[event.opcode])
-                if (
-                    isinstance(connection, AsyncioConnection)
-                    and connection.transport.get_write_buffer_size() > driver.limits.outbox_bytes
-                ):
-                    # The library has answered the ping, and nobody reads the answers; it would do so while it closes.
-                    driver.overflow(0)
-                    connection.transport.abort()
-            elif most is not None and len(event.data) + _header_size(len(event.data)) > most:
+            if event.opcode is WebSocketOpcode.PING or event.opcode is WebSocketOpcode.PONG:
+                _control(connection, driver, event)
+            elif most is not None and len(event.data) + _MAX_HEADER > most < len(event.data) + _header_size(event):
                 # P-083: header and payload; a message of several frames may be larger.
                 driver.close(CloseCode.TOO_BIG)
                 return
@@ -236,12 +229,23 @@ def _observe(connection: AnyConnection, driver: Driver[BaseSocket], match: Match
     connection.process_event = process_any_event  # type: ignore[method-assign]
 
 
-_CONTROL: Final[Mapping[WebSocketOpcode, Control]] = {WebSocketOpcode.PING: "ping", WebSocketOpcode.PONG: "pong"}
+def _control(connection: AnyConnection, driver: Driver[BaseSocket], frame: WebSocketFrame) -> None:
+    driver.control(bytes(frame.data), "ping" if frame.opcode is WebSocketOpcode.PING else "pong")
+    if (
+        isinstance(connection, AsyncioConnection)
+        and connection.transport.get_write_buffer_size() > driver.limits.outbox_bytes
+    ):
+        # The library has answered the ping, and nobody reads the answers; it would do so while it closes.
+        driver.overflow(0)
+        connection.transport.abort()
 
 
-def _header_size(payload: int) -> int:
+_MAX_HEADER: Final = 14
+
+
+def _header_size(frame: WebSocketFrame) -> int:
     """Of a frame of a client, mask included (RFC 6455, 5.2)."""
-    return 6 if payload < 126 else 8 if payload < 65536 else 14
+    return 6 if len(frame.data) < 126 else 8 if len(frame.data) < 65536 else _MAX_HEADER
 
 
 def _sink(driver: Driver[BaseSocket], connection: AnyConnection) -> AsyncioSink | Outbox:
