@@ -38,6 +38,8 @@ class Statistics(Struct, frozen=True, kw_only=True):
     """Topics with at least one subscriber."""
     longpoll_sessions: int
     """Connections that are long-poll sessions."""
+    longpoll_body_bytes: int
+    """Bodies of long-poll requests that are held, without the first 64 KiB of each."""
     outbox_bytes: int
     """Encoded frames that wait for clients, where the endpoint itself keeps them."""
     waiting_messages: int
@@ -222,6 +224,7 @@ class Endpoint:
             channels=sum(driver.channels for driver in live)
             + sum(driver.channels for lane in lanes for driver in tuple(lane.ending)),
             longpoll_sessions=len(self.sessions),
+            longpoll_body_bytes=self.sessions.body_bytes,
             outbox_bytes=sum(driver.sink.queued_bytes for driver in live),
             waiting_messages=sum(messages for messages, _ in waiting),
             waiting_bytes=sum(size for _, size in waiting),

@@ -34,7 +34,7 @@ from tests.conformance.servers import ALL_SERVERS, AppPool, AppProcess
 
 HERE = Path(__file__).parent
 EXPECTED = transcript.load(str(HERE / "phoenix-1.8.12.jsonl"))
-LEGAL_REASON = re.compile(r"presence|race: \S.*|deviation [1-8]: \S.*|server limit: \S.*\(P-\d{3}\)")
+LEGAL_REASON = re.compile(r"(presence|(race|deviation [1-8]|server limit): \S.*) \(P-\d{3}\)")
 # What is about timeouts of less than a second; and, besides, what depends on two things being done at the same time.
 SHORT = {name for name, log in EXPECTED.items() if any("/short/" in entry for entry in log)}
 TIMED = SHORT | {"channel_async_reply", "lp_waiting_poll"}

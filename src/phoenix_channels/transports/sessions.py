@@ -223,7 +223,7 @@ _decode_claims = msgspec.json.Decoder(_Claims).decode
 class Sessions:
     """All long-poll sessions that live on this node, and the way to those that do not."""
 
-    __slots__ = ("_body_bytes", "_endpoint", "_making", "_node", "_removed", "_secret", "_sessions")
+    __slots__ = ("_endpoint", "_making", "_node", "_removed", "_secret", "_sessions", "body_bytes")
 
     def __init__(self, endpoint: Endpoint, secret: str | None) -> None:
         self._endpoint = endpoint
@@ -237,7 +237,8 @@ class Sessions:
         self._sessions: dict[str, LocalSession] = {}
         self._removed = 0
         self._making = 0
-        self._body_bytes = 0
+        self.body_bytes = 0
+        """What is held of bodies, without the first of each."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -273,16 +274,16 @@ class Sessions:
             nonlocal size, held
             size += more
             wanted = max(0, size - _SMALL_BODY) - held
-            if wanted and self._body_bytes + wanted > self._endpoint.hub.limits.longpoll_body_bytes:
+            if wanted and self.body_bytes + wanted > self._endpoint.hub.limits.longpoll_body_bytes:
                 return False
             held += wanted
-            self._body_bytes += wanted
+            self.body_bytes += wanted
             return True
 
         try:
             yield take
         finally:
-            self._body_bytes -= held
+            self.body_bytes -= held
 
     @contextmanager
     def making(self) -> Generator[bool]:
