@@ -193,7 +193,7 @@ async def beat_by_bytes(lively: RawClient, pace: Pace) -> None:
 
 @pytest.mark.parametrize("beat", [beat_by_pings, beat_by_pongs, beat_by_bytes])
 async def test_p081_whatever_a_client_sends_keeps_it(serve: Serve, journal: Journal, beat: Any) -> None:
-    endpoint = make_endpoint(journal, {"websocket": WebSocketOptions(timeout=0.3)})
+    endpoint = make_endpoint(journal, {"websocket": WebSocketOptions(timeout=1.0)})
     async with serve(endpoint) as port:
         await silence_ends(endpoint, port, beat)
 
