@@ -366,6 +366,14 @@ def test_a_miss_says_what_is_mounted(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_p073_mounts_share_what_encodes_for_their_long_pollers() -> None:
+    """A broadcast is encoded once for each serializer, however many mounts its subscribers came through."""
+    one, two = make_mount("/one", longpoll=True), make_mount("/two", longpoll=True)
+    for vsn in ("1.0.0", "2.0.0"):
+        assert one.serializers.negotiate(vsn) is two.serializers.negotiate(vsn) is not None
+        assert one.text_serializers.negotiate(vsn) is two.text_serializers.negotiate(vsn) is not None
+
+
 def test_a_socket_is_mounted_by_the_endpoint() -> None:
     endpoint = Endpoint(secret_key_base=SECRET)
     endpoint.socket("/ws/:user_id", RoomSocket, longpoll=True)

@@ -271,3 +271,6 @@ SERIALIZERS: Versions[Serializer] = Versions(
     [(V1JSONSerializer(), "~> 1.0.0"), (V2JSONSerializer(), "~> 2.0.0")],
 )
 """The serializers of Phoenix and the versions they answer to (P-028)."""
+
+TEXT_SERIALIZERS: Versions[Serializer] = SERIALIZERS.map(TextSerializer)
+"""The same for long polling: shared by all mounts, because a broadcast is encoded once for each object (P-073)."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from phoenix_channels.channel import ChannelSpec
 from phoenix_channels.definitions import DefinitionError, check_bool, check_level, check_names
-from phoenix_channels.protocol.serializers import SERIALIZERS, Serializer, TextSerializer
+from phoenix_channels.protocol.serializers import SERIALIZERS, TEXT_SERIALIZERS, Serializer, TextSerializer
 from phoenix_channels.protocol.topics import Routes
 from phoenix_channels.protocol.versions import Versions
 from phoenix_channels.raw_socket import RawSocket
@@ -164,7 +164,9 @@ class Mount:
             where=where,
         )
         self.serializers = _versions(options.get("serializers"), f"{where}: serializers")
-        self.text_serializers: Versions[Serializer] = self.serializers.map(TextSerializer)
+        self.text_serializers: Versions[Serializer] = (
+            TEXT_SERIALIZERS if self.serializers is SERIALIZERS else self.serializers.map(TextSerializer)
+        )
         self.drainer: DrainerOption = options.get("drainer", Drainer())
         if self.drainer is not False and not isinstance(self.drainer, Drainer):
             check_callable(f"{where}: drainer, where it is neither a Drainer(...) nor False,", self.drainer)
@@ -211,7 +213,8 @@ def _versions(table: Any, where: str) -> Versions[Serializer]:
     if table is None:
         return SERIALIZERS
     try:
-        versions = Versions[Serializer]([(serializer, requirement) for serializer, requirement in table])
+        table = [(serializer, requirement) for serializer, requirement in table]
+        versions = Versions[Serializer](table)
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"{where} is a list of (serializer, '~> MAJOR.MINOR.PATCH'): {error}") from error
     if not versions.requirements:
