@@ -172,6 +172,14 @@ def test_a_handled_message_is_logged(log: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_dropped_frames_are_logged_once(log: pytest.LogCaptureFixture) -> None:
+    """The one who drops them knows when it is the first time."""
+    for first in (True, False):
+        EventLogger().frames_dropped(Subject(), "latest", 3, first=first)
+    EventLogger(enabled=False).frames_dropped(Subject(), "latest", 3, first=True)
+    assert log.messages == ["SLOW CLIENT ON room:1 (RoomChannel): frames for it are dropped (latest)"]
+
+
 def test_a_round_of_draining_is_logged(log: pytest.LogCaptureFixture) -> None:
     drained(EventLogger())
     assert log.messages == [
@@ -389,6 +397,13 @@ def test_telemetry_is_told_whether_or_not_there_is_a_log(heard: list[Any], enabl
     assert heard[0][1] == {"duration": 0.000_015_2}
     assert heard[1][1] == {"count": 10, "total": 25, "index": 2, "rounds": 3}
     assert all(measurements["duration"] >= 0 for _, measurements, _ in heard[2:])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_telemetry_is_told_of_dropped_frames(heard: list[Any], first: bool) -> None:
+    EventLogger(enabled=False).frames_dropped(Subject(), "drop_oldest", 3, first=first)
+    about = {"socket": SOCKET, "channel": RoomChannel, "topic": "room:1", "policy": "drop_oldest"}
+    assert heard == [(telemetry.FRAMES_DROPPED, {"count": 3}, about)]
 
 
 def test_log_and_telemetry_tell_the_same_duration(heard: list[Any], log: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,7 @@
 """The server side of Phoenix Channels: what the stock phoenix.js client connects to."""
 
+from phoenix_channels.backpressure import Latest as Latest
+from phoenix_channels.backpressure import SlowConsumer as SlowConsumer
 from phoenix_channels.channel import Channel as Channel
 from phoenix_channels.channel import ChannelRoute as ChannelRoute
 from phoenix_channels.channel import ReplyRef as ReplyRef

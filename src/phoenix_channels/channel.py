@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Protocol, final
 
+from phoenix_channels.backpressure import Policy, SlowConsumer, check_slow_consumer
 from phoenix_channels.definitions import DefinitionError, check_level, check_seconds
 from phoenix_channels.handlers import HandlerTable, check_callback, keep_namespace, marked_methods
 from phoenix_channels.results import Reply, Stop
@@ -96,6 +97,13 @@ class Channel(Generic[SocketT_co]):
     """The level of ``logging`` at which joins are logged, or False for not at all."""
     log_handle_in: ClassVar[int | Literal[False]] = logging.DEBUG
     """The level at which handled messages of the client are logged, or False for not at all."""
+    slow_consumer: ClassVar[SlowConsumer] = "disconnect"
+    """What is done with pushes and broadcasts of this channel when its client does not keep up with them.
+
+    ``"disconnect"`` closes the connection with 1013, on which phoenix.js comes back and joins again: nothing is lost
+    unnoticed.  ``"drop_newest"`` drops what does not fit any more, ``"drop_oldest"`` what has waited longest, and of
+    ``"latest"`` only the newest of each event waits, or of each key of a :class:`Latest`.  Replies are never dropped.
+    """
 
     _context: ChannelContext
 
@@ -105,6 +113,7 @@ class Channel(Generic[SocketT_co]):
         check_seconds(f"{cls.__qualname__}.join_timeout", cls.join_timeout)
         check_level(f"{cls.__qualname__}.log_join", cls.log_join)
         check_level(f"{cls.__qualname__}.log_handle_in", cls.log_handle_in)
+        check_slow_consumer(f"{cls.__qualname__}.slow_consumer", cls.slow_consumer)
         incoming, intercepts = marked_methods(cls, Channel)
         check_callback(cls, "after_join")
         check_callback(cls, "handle_in", "event", "payload")
@@ -285,7 +294,7 @@ def channel(channel_class: Callable[P, Channel[Any]], /, *args: P.args, **option
 class ChannelSpec:
     """A route that is ready to serve: the channel class and the decoders of its payloads."""
 
-    __slots__ = ("after_join", "route", "table")
+    __slots__ = ("after_join", "policy", "route", "table")
 
     def __init__(self, target: object) -> None:
         """Resolve a value of ``Socket.channels``.
@@ -296,4 +305,5 @@ class ChannelSpec:
         self.route = target if isinstance(target, ChannelRoute) else ChannelRoute(target, (), {})  # type: ignore[arg-type]
         channel_class = self.route.channel_class
         self.table = HandlerTable.of(channel_class, Channel)
+        self.policy = Policy.of(channel_class.slow_consumer)
         self.after_join = channel_class.after_join is not Channel.after_join

@@ -53,7 +53,10 @@ class Statistics(Struct, frozen=True, kw_only=True):
     queued_broadcast_bytes: int
     """Broadcasts from other threads that wait for an event loop."""
     dropped_frames: int
-    """Frames not handed to the server because their client did not read (it was closed with 1013)."""
+    """Frames not handed to the server because their client did not keep up.
+
+    It was closed with 1013, or their channel has a ``slow_consumer`` that drops.
+    """
     dropped_broadcasts: int
     """Broadcasts lost because an ``endpoint.subscribe`` did not keep up, or an event loop was at rest for too long."""
     skipped_deliveries: int
@@ -151,7 +154,7 @@ class Endpoint:
         """Send an event to every subscriber of a topic, on every node; from any thread, never blocks (P-072).
 
         The payload, an object (dict, Struct, dataclass, ...) or ``bytes``, is encoded here and now: later changes to
-        it do not matter.
+        it do not matter.  To clients it goes at the end of the event loop's turn.
 
         Raises:
             BroadcastQueueFull: threads broadcast faster than the event loop delivers.

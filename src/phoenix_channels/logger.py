@@ -162,6 +162,19 @@ class EventLogger:
         about = {"event": event, "ref": ref}
         return partial(self._handled, channel, about, payload, logs, time.perf_counter())
 
+    def frames_dropped(self, channel: Subject, policy: str, count: int, *, first: bool) -> None:
+        """So many pushes and broadcasts of a channel were dropped, because its client does not keep up."""
+        if telemetry.attached(telemetry.FRAMES_DROPPED):
+            telemetry.execute(telemetry.FRAMES_DROPPED, {"count": count}, {**_about(channel), "policy": policy})
+        # Once: such a client would fill the log with what it is not sent.
+        if first and self._logs(logging.INFO):
+            _logger.info(
+                "SLOW CLIENT ON %s (%s): frames for it are dropped (%s)",
+                shown_name(channel.topic),
+                channel.channel_class.__qualname__,
+                policy,
+            )
+
     def _joined(self, channel: Subject, payload: Payload, logs: bool, started: float, result: Result) -> None:
         duration = time.perf_counter() - started
         if telemetry.attached(telemetry.CHANNEL_JOINED):

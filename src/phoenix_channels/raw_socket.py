@@ -89,7 +89,7 @@ class RawSocket(BaseSocket):
         """Send a ping of at most 125 bytes; its pong comes to :meth:`handle_control`.
 
         Raises:
-            RuntimeError: this transport or server cannot.
+            RuntimeError: this transport or server cannot: long polling, and ASGI without the fast lane.
         """
         self._opened().ping(payload)
 

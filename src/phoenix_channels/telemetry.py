@@ -20,10 +20,13 @@ event                                  measurements                      metadat
                                                                          ``event``, ``ref``, ``params``
 ``phoenix_channels.channel_crashed``   none                              ``channel`` (class), ``topic``,
                                                                          ``callback``, ``error``
+``phoenix_channels.frames_dropped``    ``count``                         ``socket``, ``channel`` (class), ``topic``,
+                                                                         ``policy`` (name)
 =====================================  ================================  ==========================================
 
 ``result`` is ``"ok"`` or ``"error"``: let in or refused.  A ``connect`` or a ``join`` that crashes is neither, and has
 no such event; nor has a handler that crashes.  ``params`` are as the client sent them, passwords and tokens included.
+Frames are dropped for a client that does not keep up, where its channel says so by ``slow_consumer``.
 """
 
 from __future__ import annotations
@@ -42,8 +45,9 @@ SOCKET_DRAIN: Final = "phoenix.socket_drain"
 CHANNEL_JOINED: Final = "phoenix.channel_joined"
 CHANNEL_HANDLED_IN: Final = "phoenix.channel_handled_in"
 CHANNEL_CRASHED: Final = "phoenix_channels.channel_crashed"
+FRAMES_DROPPED: Final = "phoenix_channels.frames_dropped"
 EVENTS: Final = frozenset(
-    {ENDPOINT_INIT, SOCKET_CONNECTED, SOCKET_DRAIN, CHANNEL_JOINED, CHANNEL_HANDLED_IN, CHANNEL_CRASHED}
+    {ENDPOINT_INIT, SOCKET_CONNECTED, SOCKET_DRAIN, CHANNEL_JOINED, CHANNEL_HANDLED_IN, CHANNEL_CRASHED, FRAMES_DROPPED}
 )
 
 _logger = logging.getLogger("phoenix_channels")

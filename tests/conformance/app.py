@@ -1,6 +1,6 @@
 """The application that the recorded scenarios and the load generator talk to.
 
-    python tests/conformance/app.py --port 4100 --server uvicorn|websockets|hypercorn|granian|daphne
+    python tests/conformance/app.py --port 4100 --server fast|uvicorn|websockets|hypercorn|granian|daphne
 
 One JSON line on stdout, ``{"host": ..., "port": ..., "server": ...}``, says that clients may connect; with
 ``--port 0`` it tells the port. Every payload of ``room:*`` and ``notifications:*`` is ``Any`` on purpose: the recorded

@@ -41,7 +41,8 @@ TIMED = SHORT | {"channel_async_reply", "lp_waiting_poll"}
 # The tables of allowed.toml: which servers each is about.
 TABLES: dict[str, Sequence[str]] = {
     "all": ALL_SERVERS,
-    "asgi": [server for server in ALL_SERVERS if server != "websockets"],
+    "http": [server for server in ALL_SERVERS if server != "websockets"],
+    "asgi": [server for server in ALL_SERVERS if server not in ("fast", "websockets")],
     **{server: [server] for server in ALL_SERVERS},
 }
 # Processes of one server, and of all. A scenario sleeps nearly all the time, until the wire has been quiet for a while.

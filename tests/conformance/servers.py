@@ -14,7 +14,7 @@ from pathlib import Path
 
 APP = Path(__file__).with_name("app.py")
 # What every run of the tests covers, and what the whole comparison does.
-SERVERS = ("uvicorn", "websockets")
+SERVERS = ("fast", "uvicorn", "websockets")
 ALL_SERVERS = (*SERVERS, "hypercorn", "granian", "daphne")
 # Channels crash on purpose, and say so; none of this is on purpose.
 COMPLAINTS = re.compile(

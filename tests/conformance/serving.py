@@ -63,6 +63,12 @@ def run_uvicorn(make_application: Callable[[], Application], host: str, port: in
     uvicorn.Server(config).run(sockets=[listen(host, port, announce)])
 
 
+def run_fast(make_application: Callable[[], Application], host: str, port: int, announce: Announce) -> None:
+    from phoenix_channels import serve
+
+    serve(make_application(), sockets=[listen(host, port, announce)], log_level="warning")
+
+
 def run_websockets(make_application: Callable[[], Application], host: str, port: int, announce: Announce) -> None:
     from websockets.asyncio.server import serve
 
@@ -174,6 +180,7 @@ def stop_signal() -> asyncio.Event:
 
 
 RUN: dict[str, Callable[[Callable[[], Application], str, int, Announce], None]] = {
+    "fast": run_fast,
     "uvicorn": run_uvicorn,
     "websockets": run_websockets,
     "hypercorn": run_hypercorn,

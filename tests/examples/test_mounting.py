@@ -20,15 +20,18 @@ from websockets.exceptions import ConnectionClosed
 
 ROOT = Path(__file__).parents[2]
 UVICORN = ["-m", "uvicorn", "--port", "0", "--no-access-log"]
+FAST = [*UVICORN, "--ws", "phoenix_channels.transports.uvicorn:WebSocketProtocol"]
 COMMANDS = {
     "starlette": [*UVICORN, "examples.mounting.starlette_app:app"],
     "fastapi": [*UVICORN, "examples.mounting.fastapi_app:app"],
     "litestar": [*UVICORN, "examples.mounting.litestar_app:app"],
     "django": [*UVICORN, "examples.mounting.django_asgi:application"],
+    "starlette-fast": [*FAST, "examples.mounting.starlette_app:app"],
+    "fastapi-fast": [*FAST, "examples.mounting.fastapi_app:app"],
     "websockets": ["-m", "examples.mounting.websockets_server"],
     "websockets-trio": ["-m", "examples.mounting.websockets_trio_server"],
 }
-WITH_HTTP = ("starlette", "fastapi", "litestar", "django")
+WITH_HTTP = [name for name in COMMANDS if not name.startswith("websockets")]
 
 
 class Example:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import httpx
@@ -13,8 +14,7 @@ from tests.features.messages import Messages
 from tests.support import asgi, frames
 from tests.support.asgi import Closed, Refused, serving
 from tests.support.loops import DEADLINE
-from tests.transports import clients
-from tests.transports.servers import uvicorn_server
+from tests.transports import clients, servers
 
 Headers = Iterable[tuple[str, str]]
 
@@ -162,9 +162,13 @@ def with_vsn(version: int, query: str) -> str:
 Serve = Callable[[Any], AbstractAsyncContextManager[Server]]
 
 
+def over_network(serve: servers.Serve) -> Serve:
+    return partial(_serve_over_network, serve)
+
+
 @asynccontextmanager
-async def serve_over_network(app: Any) -> AsyncGenerator[Server]:
-    async with uvicorn_server(app) as port, httpx.AsyncClient(trust_env=False, timeout=DEADLINE) as http:
+async def _serve_over_network(serve: servers.Serve, app: Any) -> AsyncGenerator[Server]:
+    async with serve(app) as port, httpx.AsyncClient(trust_env=False, timeout=DEADLINE) as http:
 
         @asynccontextmanager
         async def open_link(path: str, query: str, headers: Headers) -> AsyncGenerator[Link]:

@@ -1,17 +1,38 @@
-"""Over the network on asyncio, without one on trio; both versions of the protocol."""
+"""Over the network on asyncio, on the fast lane with uvloop, and without a network on trio; both versions."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.features.clients import Serve, serve_in_memory, serve_over_network
+from tests.features.clients import Serve, over_network, serve_in_memory
 from tests.features.longpoll import ServeNodes, serve_nodes
+from tests.transports.servers import KINDS
+
+SERVERS: dict[str, tuple[Any, Serve]] = {
+    "asyncio": (KINDS["uvicorn"][0], over_network(KINDS["uvicorn"][1])),
+    "fast": (KINDS["fast-uvloop"][0], over_network(KINDS["fast-uvloop"][1])),
+    "trio": ("trio", serve_in_memory),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" in metafunc.fixturenames:
+        # Polls are plain HTTP: what the fast lane has of its own are WebSockets.
+        without = {"node", "nodes"} & set(metafunc.fixturenames) or "serve" not in metafunc.fixturenames
+        metafunc.parametrize("server", [name for name in SERVERS if name != "fast" or not without], scope="module")
+
+
+@pytest.fixture(scope="module")
+def anyio_backend(server: str) -> Any:
+    return SERVERS[server][0]
 
 
 @pytest.fixture
-def serve(anyio_backend_name: str) -> Serve:
+def serve(server: str) -> Serve:
     """Starts a server: ``async with serve(endpoint) as server``."""
-    return serve_over_network if anyio_backend_name == "asyncio" else serve_in_memory
+    return SERVERS[server][1]
 
 
 @pytest.fixture(params=[1, 2], ids=["V1", "V2"])

@@ -13,8 +13,8 @@ from tests.features.app import Curious
 from tests.features.clients import Serve
 from tests.features.longpoll import ServeNodes
 from tests.support.asgi import Refused
+from tests.transports import servers
 from tests.transports.clients import ask
-from tests.transports.servers import uvicorn_server
 
 PATH = "/socket/websocket?vsn=2.0.0"
 
@@ -25,6 +25,7 @@ def bearer(token: str) -> str:
 
 @pytest.mark.feature("C14")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("listen", [servers.fast_server, servers.uvicorn_server])
 @pytest.mark.parametrize(
     ("offered", "token", "selected"),
     [
@@ -37,9 +38,14 @@ def bearer(token: str) -> str:
     ],
     ids=["token last", "token first", "token only", "missing", "nothing offered", "twice"],
 )
-async def test_what_a_client_offers(offered: str | None, token: str | None, selected: str | None) -> None:
+async def test_what_a_client_offers(
+    listen: servers.Serve,
+    offered: str | None,
+    token: str | None,
+    selected: str | None,
+) -> None:
     curious = Curious(auth_token=True, connect_info=["sec_websocket_headers"])
-    async with uvicorn_server(curious.endpoint) as port:
+    async with listen(curious.endpoint) as port:
         response = await ask(port, PATH, sec_websocket_protocol=offered)
     assert response.status == 101
     assert response.headers.get("sec-websocket-protocol") == selected

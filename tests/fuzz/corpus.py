@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+from tests.protocol.websocket import BINARY, CLOSE, FIN, PING, PONG, RSV1, TAIL, TEXT, client_frame, deflate
 from tests.token.vectors import DERIVED, TOKENS
 
 MAX_LENGTH = 4096
@@ -61,6 +62,33 @@ QUERIES += [
     b"a[b]=1&a=2&a[c]=3&d[]=1&d[e]=2&d[]=3&" + b"f" + b"[g]" * 34 + b"=1",
 ]
 
+# The first byte chooses the chunks, the limits and the extension.  A mask of zeros lets mutations reach what it masks.
+_MASKS = [b"\x00" * 4, b"\x37\xfa\x21\x3d"]
+_HELLO = deflate(b"hello, hello")
+FRAMES = [
+    bytes([how]) + b"".join(client_frame(first, payload, mask=mask, size=size) for first, payload in frames)
+    for mask in _MASKS
+    for how, size, frames in [
+        *((number % 4, 0, [(FIN | TEXT, text)] * 2) for number, text in enumerate(V2_TEXTS[:8])),
+        (0, 0, [(FIN | BINARY, BINARIES[0]), (FIN | PING, b"ping"), (FIN | CLOSE, b"\x03\xe8bye")]),
+        (1, 2, [(TEXT, b"\xf0\x9f"), (FIN | PONG, b""), (0, b"\xa6"), (FIN, b"\x84"), (FIN | TEXT, b"")]),
+        (16, 8, [(BINARY, b"x" * 126), (0, b""), (FIN, b"x"), (FIN | TEXT, "é€🦄".encode()), (FIN | CLOSE, b"")]),
+        (4, 0, [(TEXT, b"x" * 150), (FIN | PING, b"x" * 125), (FIN, b"x" * 150)]),
+        (8, 0, [(FIN | RSV1 | TEXT, _HELLO), (FIN | TEXT, b"hello"), (FIN | RSV1 | TEXT, b"\x00")]),
+        (9, 0, [(RSV1 | TEXT, _HELLO[:3]), (FIN | PING, b""), (FIN, _HELLO[3:])]),
+        (12, 0, [(RSV1 | BINARY, deflate(b"x" * 200) + TAIL), (FIN, deflate(b"x" * 100))]),
+        (8, 0, [(FIN | RSV1 | TEXT, bytes.fromhex("f348cdc9c9070000")), (FIN | RSV1 | TEXT, b"\x03\x00")]),
+    ]
+]
+EXTENSIONS = [
+    b"permessage-deflate",
+    b"permessage-deflate; client_max_window_bits",
+    b'permessage-deflate; server_no_context_takeover; server_max_window_bits="1\\2"',
+    b"x-webkit-deflate-frame; no_context_takeover, permessage-deflate; client_max_window_bits=10",
+    b"permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=9",
+    b"permessage-deflate; unknown=1,\n, permessage-deflate ;client_no_context_takeover",
+]
+
 _SIGNED = [token.encode() for token in [*TOKENS.values(), *DERIVED.values()]]
 # A token, or what shall be signed; derived with other options some are not valid.
 TOKENS_AND_PAYLOADS = [*_SIGNED, *(token.split(b".")[1] for token in _SIGNED[:12])]
@@ -104,3 +132,9 @@ TOKEN_WORDS = [
     b"\xff",
     b"AAAA",
 ]
+FRAME_WORDS = [client_frame(first, mask=_MASKS[0]) for first in (0, FIN, TEXT, FIN | TEXT, FIN | PING, FIN | CLOSE)]
+FRAME_WORDS += [b"\x81\xfe\x00\x05", b"\x82\xff" + b"\x00" * 7, b"\x88\x82\x00\x00\x00\x00\x03\xe8", b"\x01\x80"]
+FRAME_WORDS += [b"\xc1", b"\xc2", b"\x41", b"\x00\x7e", b"\xc3\xa9", b"\xf0\x9f\xa6\x84", b"\x03\x00", _HELLO, TAIL]
+EXTENSION_WORDS = [b"permessage-deflate", b"client_max_window_bits", b"server_max_window_bits", b"=8", b'="15"']
+EXTENSION_WORDS += [b"server_no_context_takeover", b"client_no_context_takeover", b";", b",", b"=", b'"', b"\\", b" "]
+EXTENSION_WORDS += [b"=9", b"\t", b"\n"]

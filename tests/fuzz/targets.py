@@ -27,6 +27,7 @@ from phoenix_channels.protocol.topics import Routes
 from phoenix_channels.token.signing import sign, verify
 from tests.fuzz import corpus
 from tests.fuzz.mutate import Check
+from tests.fuzz.websocket import check_extensions, check_frames
 from tests.protocol.wire import client_binary, read
 from tests.token.vectors import KEY
 
@@ -391,4 +392,6 @@ TARGETS = {
     "body": Target(check_body, corpus.BODIES, corpus.BODY_WORDS),
     "params": Target(check_params, corpus.QUERIES, corpus.QUERY_WORDS),
     "token": Target(check_token, corpus.TOKENS_AND_PAYLOADS, corpus.TOKEN_WORDS),
+    "frames": Target(check_frames, corpus.FRAMES, corpus.FRAME_WORDS),
+    "extensions": Target(check_extensions, corpus.EXTENSIONS, corpus.EXTENSION_WORDS),
 }

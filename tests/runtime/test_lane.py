@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from phoenix_channels import BroadcastQueueFull, Limits
 from phoenix_channels.protocol.messages import EncodedBroadcast
-from phoenix_channels.pubsub.local import Subscription
+from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.runtime.lane import Lane
 from phoenix_channels.runtime.tasks import LoopEnded, current_loop
 from tests.support.loops import Journal, settle

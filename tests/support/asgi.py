@@ -84,9 +84,11 @@ class Run:
 class Client(Run):
     """One WebSocket connection, seen from the client's side."""
 
-    def __init__(self, app: App, scope: Message, *, answers_close: bool = True) -> None:
+    def __init__(self, app: App, scope: Message, *, answers_close: bool = True, prompt: bool = False) -> None:
         super().__init__(app, scope)
         self._answers_close = answers_close
+        # The server's ``send`` returns at once while the client reads; else it takes its time, as some servers do.
+        self._prompt = prompt
         self._reading = anyio.Event()
         self._reading.set()
         self._gone = False
@@ -99,7 +101,8 @@ class Client(Run):
     async def send(self, message: Message) -> None:
         self.sending += 1
         try:
-            await self._reading.wait()
+            if not (self._prompt and self._reading.is_set()):
+                await self._reading.wait()
         finally:
             self.sending -= 1
         if self._gone:
@@ -211,13 +214,14 @@ class Server:
         headers: Iterable[tuple[str, str]] = (),
         denial: bool = True,
         answers_close: bool = True,
+        prompt: bool = False,
         **scope: object,
     ) -> Client:
         """Send the handshake; :meth:`accepted` waits for its answer."""
         extensions: dict[str, Any] = {"websocket.http.response": {}} if denial else {}
         client = Client(
             self._app, _scope("websocket", path, query, headers, extensions=extensions, **scope),
-            answers_close=answers_close,
+            answers_close=answers_close, prompt=prompt,
         )  # fmt: skip
         client.incoming.put({"type": "websocket.connect"})
         self.clients.append(client)

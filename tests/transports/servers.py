@@ -16,7 +16,9 @@ import websockets.trio.server
 from phoenix_channels import Endpoint
 from phoenix_channels.transports.websockets import WebSocketsTransport
 
+FAST = "phoenix_channels.transports.uvicorn:WebSocketProtocol"
 Serve = Callable[..., AbstractAsyncContextManager[int]]
+Run = Callable[..., AbstractAsyncContextManager[tuple["UvicornServer", int]]]
 
 UVICORN: dict[str, Any] = {
     "ws": "websockets-sansio",
@@ -69,6 +71,15 @@ async def uvicorn_server(app: Any, **options: Any) -> AsyncGenerator[int]:
         yield port
 
 
+def running_fast(app: Any, **options: Any) -> AbstractAsyncContextManager[tuple[UvicornServer, int]]:
+    """A running uvicorn with the fast lane."""
+    return running_uvicorn(app, **{"ws": FAST} | options)
+
+
+def fast_server(app: Any, **options: Any) -> AbstractAsyncContextManager[int]:
+    return uvicorn_server(app, **{"ws": FAST} | options)
+
+
 def both_halves(endpoint: Endpoint) -> tuple[Callable[..., Awaitable[None]], dict[str, Any]]:
     transport = WebSocketsTransport(endpoint)
     return transport.handler, {"process_request": transport.process_request}
@@ -96,11 +107,17 @@ async def trio_server(endpoint: Endpoint, **options: Any) -> AsyncGenerator[int]
             yield server.listeners[0].socket.getsockname()[1]
 
 
+UVLOOP = ("asyncio", {"use_uvloop": True})
 KINDS: dict[str, tuple[Any, Serve]] = {
+    "fast": ("asyncio", fast_server),
+    "fast-uvloop": (UVLOOP, fast_server),
     "uvicorn": ("asyncio", uvicorn_server),
-    "uvicorn-uvloop": (("asyncio", {"use_uvloop": True}), uvicorn_server),
+    "uvicorn-uvloop": (UVLOOP, uvicorn_server),
     "websockets": ("asyncio", asyncio_server),
-    "websockets-uvloop": (("asyncio", {"use_uvloop": True}), asyncio_server),
+    "websockets-uvloop": (UVLOOP, asyncio_server),
     "websockets-trio": ("trio", trio_server),
 }
 """Every server that the library has a binding to: the event loop it needs, and how to start it."""
+BLIND = [kind for kind in KINDS if kind.startswith("uvicorn")]
+"""Where the endpoint has messages only: no control frames, and no frame by itself."""
+SEEING = [kind for kind in KINDS if kind not in BLIND]

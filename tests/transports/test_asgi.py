@@ -30,7 +30,8 @@ def endpoint(journal: Journal) -> Endpoint:
 
 def bare_scope(kind: str, path: str, *, query: str = "vsn=2.0.0", **more: Any) -> dict[str, Any]:
     """No more than the specification demands, and what is given."""
-    return {"type": kind, "method": "GET", "path": path, "headers": [], "query_string": query.encode(), **more}
+    headers = [(b"host", b"localhost")]
+    return {"type": kind, "method": "GET", "path": path, "headers": headers, "query_string": query.encode(), **more}
 
 
 # Scopes

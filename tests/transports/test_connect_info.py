@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -58,18 +58,25 @@ def builder(*names: str, **options: Any) -> ConnectInfoBuilder:
     )
 
 
-async def build(asked: Request, *names: str, **options: Any) -> ConnectInfo:
-    return await builder(*names, **options).build(asked, {}, None)
+async def loaded(info: ConnectInfo | Awaitable[ConnectInfo]) -> ConnectInfo:
+    assert not isinstance(info, ConnectInfo)
+    return await info
+
+
+def build(asked: Request, *names: str, **options: Any) -> ConnectInfo:
+    info = builder(*names, **options).build(asked, {}, None)
+    assert isinstance(info, ConnectInfo)
+    return info
 
 
 # Each key
 
 
 async def test_the_peer() -> None:
-    assert (await build(request(), "peer_data")).peer_data == PeerData("192.0.2.1", 50000, None)
+    assert (build(request(), "peer_data")).peer_data == PeerData("192.0.2.1", 50000, None)
     certified = request(ssl_cert=b"certificate")
-    assert (await build(certified, "peer_data")).peer_data == PeerData("192.0.2.1", 50000, b"certificate")
-    assert (await build(request(peer=None), "peer_data")).peer_data == PeerData(None, None, None)
+    assert (build(certified, "peer_data")).peer_data == PeerData("192.0.2.1", 50000, b"certificate")
+    assert (build(request(peer=None), "peer_data")).peer_data == PeerData(None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -87,18 +94,18 @@ async def test_the_peer() -> None:
 )
 async def test_the_uri(scheme: str, host: str | None, expected: tuple[str, str, int]) -> None:
     headers = [] if host is None else [("Host", host)]
-    info = await build(request(*headers, scheme=scheme), "uri")
+    info = build(request(*headers, scheme=scheme), "uri")
     assert info.uri == URI(*expected, "/socket/websocket", "vsn=2.0.0&a=%C3%A4")
 
 
 async def test_a_uri_without_a_query_and_one_that_is_not_ascii() -> None:
-    assert (await build(request(query=b""), "uri")).uri.query == ""
-    assert (await build(request(query=b"a=\xe4", path="/a%20b"), "uri")).uri == URI("http", "", 80, "/a%20b", "a=ä")
+    assert (build(request(query=b""), "uri")).uri.query == ""
+    assert (build(request(query=b"a=\xe4", path="/a%20b"), "uri")).uri == URI("http", "", 80, "/a%20b", "a=ä")
 
 
 async def test_the_headers() -> None:
     names = ("user_agent", "x_headers", "trace_context_headers", "sec_websocket_headers")
-    info = await build(request(*HEADERS), *names)
+    info = build(request(*HEADERS), *names)
     assert info.user_agent == "browser"
     assert info.x_headers == [("x-one", "1"), ("x-one", "2")]
     assert info.trace_context_headers == [("traceparent", "00-4bf9-00f0-01"), ("tracestate", "a=b")]
@@ -107,17 +114,18 @@ async def test_the_headers() -> None:
         ("sec-websocket-version", "13"),
         ("sec-websocket-protocol", "phoenix, base64url.bearer.phx.dG9rZW4"),
     ]
-    assert await build(request(), *names) == ConnectInfo(
+    assert build(request(), *names) == ConnectInfo(
         user_agent=None, x_headers=[], trace_context_headers=[], sec_websocket_headers=[]
     )
 
 
 async def test_an_auth_token_is_given_apart_and_in_no_header() -> None:
     with_token = builder("sec_websocket_headers", auth_token=True)
-    info = await with_token.build(request(*HEADERS), {}, "token")
+    info = with_token.build(request(*HEADERS), {}, "token")
+    assert isinstance(info, ConnectInfo)
     assert info.auth_token == "token"
     assert dict(info.sec_websocket_headers)["sec-websocket-protocol"] == "phoenix"
-    info = await with_token.build(
+    info = with_token.build(
         request(
             ("Sec-WebSocket-Protocol", "base64url.bearer.phx.YQ,base64url.bearer.phx.Yg"),
             ("Sec-WebSocket-Protocol", "graphql, base64url.bearer.phx.Yw"),
@@ -135,15 +143,16 @@ async def test_extra_is_handed_over_as_it_is() -> None:
     extra = {"region": "eu", "deep": {"a": [1]}}
     built = builder(extra=extra)
     extra["region"] = "us"
-    info = await built.build(request(), {}, None)
+    info = built.build(request(), {}, None)
+    assert isinstance(info, ConnectInfo)
     assert info.extra == {"region": "eu", "deep": {"a": [1]}}
-    assert (await build(request())).extra == {}
+    assert (build(request())).extra == {}
 
 
 async def test_what_is_not_listed_is_not_there() -> None:
-    info = await build(request(*HEADERS))
+    info = build(request(*HEADERS))
     assert info == ConnectInfo()
-    assert "secret" not in repr(await build(request(*HEADERS), *NAMES[:-1]))
+    assert "secret" not in repr(build(request(*HEADERS), *NAMES[:-1]))
 
 
 # The session
@@ -186,16 +195,16 @@ async def test_a_session_needs_its_cookie_and_its_csrf_token(
     loader: Any, cookie: str | None, params: dict[str, Any], user: str | None
 ) -> None:
     asked = request() if cookie is None else request(("Cookie", cookie))
-    info = await builder("session", session=SessionOptions(load=loader)).build(asked, params, None)
+    info = await loaded(builder("session", session=SessionOptions(load=loader)).build(asked, params, None))
     assert (info.session and info.session["user"]) == user
 
 
 @pytest.mark.feature("B093")
 async def test_a_csrf_key_of_ones_own() -> None:
     built = builder("session", session=SessionOptions(load=load, csrf_token_key="key"))
-    info = await built.build(request(("cookie", "sid=1")), {"_csrf_token": "other"}, None)
+    info = await loaded(built.build(request(("cookie", "sid=1")), {"_csrf_token": "other"}, None))
     assert info.session is not None
-    info = await built.build(request(("cookie", "sid=1")), {"_csrf_token": "state"}, None)
+    info = await loaded(built.build(request(("cookie", "sid=1")), {"_csrf_token": "state"}, None))
     assert info.session is None
 
 
@@ -203,7 +212,7 @@ async def test_a_csrf_key_of_ones_own() -> None:
 @pytest.mark.parametrize(("cookie", "user"), [("sid=1", "ada"), ("sid=2", "eve"), ("sid=3", None)])
 async def test_without_a_csrf_check_the_cookie_suffices(cookie: str, user: str | None) -> None:
     built = builder("session", session=SessionOptions(load=load), check_csrf=False)
-    info = await built.build(request(("cookie", cookie)), {}, None)
+    info = await loaded(built.build(request(("cookie", cookie)), {}, None))
     assert (info.session and info.session["user"]) == user
 
 
@@ -216,12 +225,12 @@ async def test_a_csrf_check_of_ones_own(answer: Any, given: bool) -> None:
         return answer  # type: ignore[no-any-return]
 
     built = builder("session", session=SessionOptions(load=load, verify_csrf=verify))
-    info = await built.build(request(("cookie", "sid=1")), {"_csrf_token": "masked"}, None)
+    info = await loaded(built.build(request(("cookie", "sid=1")), {"_csrf_token": "masked"}, None))
     assert (info.session is not None) is given
     assert asked == [("state", "masked")]
     # There is nothing to ask about: no state, or no token.
-    await built.build(request(("cookie", "sid=2")), {"_csrf_token": "masked"}, None)
-    await built.build(request(("cookie", "sid=1")), {"_csrf_token": ["masked"]}, None)
+    await loaded(built.build(request(("cookie", "sid=2")), {"_csrf_token": "masked"}, None))
+    await loaded(built.build(request(("cookie", "sid=1")), {"_csrf_token": ["masked"]}, None))
     assert len(asked) == 1
 
 
@@ -229,7 +238,7 @@ async def test_a_csrf_check_of_ones_own(answer: Any, given: bool) -> None:
 async def test_by_default_a_state_that_is_no_text_has_no_token(state: Any) -> None:
     options = SessionOptions(load=lambda _: {"_csrf_token": state})
     for token in ("", "1", str(state)):
-        info = await builder("session", session=options).build(request(), {"_csrf_token": token}, None)
+        info = await loaded(builder("session", session=options).build(request(), {"_csrf_token": token}, None))
         assert info.session is None
 
 
@@ -237,7 +246,9 @@ async def test_the_loader_is_not_asked_without_a_csrf_token() -> None:
     def fail(cookies: Mapping[str, str]) -> None:
         raise AssertionError
 
-    info = await builder("session", session=SessionOptions(load=fail)).build(request(("cookie", "sid=1")), {}, None)
+    info = await loaded(
+        builder("session", session=SessionOptions(load=fail)).build(request(("cookie", "sid=1")), {}, None)
+    )
     assert info.session is None
 
 
@@ -249,13 +260,13 @@ async def test_what_a_loader_raises_is_raised() -> None:
 
     built = builder("session", session=SessionOptions(load=broken))
     with pytest.raises(ConnectionError, match="no store"):
-        await built.build(request(), {"_csrf_token": "state"}, None)
+        await loaded(built.build(request(), {"_csrf_token": "state"}, None))
 
 
 async def test_a_loader_that_returns_something_else_is_an_error() -> None:
     built = builder("session", session=SessionOptions(load=lambda _: "sid"), check_csrf=False)  # type: ignore[arg-type, return-value]
     with pytest.raises(TypeError, match="legal are a mapping and None"):
-        await built.build(request(), {}, None)
+        await loaded(built.build(request(), {}, None))
 
 
 async def test_a_csrf_check_that_would_have_to_be_awaited_is_an_error() -> None:
@@ -264,7 +275,9 @@ async def test_a_csrf_check_that_would_have_to_be_awaited_is_an_error() -> None:
 
     options = SessionOptions(load=load, verify_csrf=lambda state, token: verify(state, token))  # type: ignore[arg-type, return-value]  # noqa: PLW0108
     with pytest.raises(TypeError, match="verify_csrf"):
-        await builder("session", session=options).build(request(("cookie", "sid=1")), {"_csrf_token": "x"}, None)
+        await loaded(
+            builder("session", session=options).build(request(("cookie", "sid=1")), {"_csrf_token": "x"}, None)
+        )
 
 
 # Cookies

@@ -40,6 +40,11 @@ def test_upgrades(name: str, value: str | None, body: bytes | None) -> None:
     assert upgrade_error(asked) == (None if body is None else Response(400, body))
 
 
+def test_a_version_of_http_that_cannot_be_upgraded() -> None:
+    asked = Request(method="GET", scheme="http", path="/", query=b"", headers=[], peer=None)
+    assert upgrade_error(asked, "1.0") == Response(400, b"HTTP version HTTP/1.0 unsupported")
+
+
 def test_headers_in_several_lines() -> None:
     headers = [("connection", "keep-alive"), *GOOD.items(), ("sec-websocket-version", "8")]
     asked = Request(method="GET", scheme="http", path="/", query=b"", headers=headers, peer=None)

@@ -12,7 +12,7 @@ import pytest
 from phoenix_channels import Endpoint
 from tests.transports.app import Journal, eventually, make_endpoint
 from tests.transports.clients import connect
-from tests.transports.servers import KINDS, Serve, asyncio_server, uvicorn_server
+from tests.transports.servers import KINDS, Serve, asyncio_server, fast_server, uvicorn_server
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -22,18 +22,21 @@ async def test_on_one_event_loop() -> None:
     async with (
         uvicorn_server(endpoint) as first,
         asyncio_server(endpoint) as second,
+        fast_server(endpoint) as third,
         connect(first) as one,
         connect(second) as two,
+        connect(third) as three,
         endpoint.subscribe("room:a") as broadcasts,
     ):
-        for client in (one, two):
+        clients = {"one": one, "two": two, "three": three}
+        for client in clients.values():
             await client.join("room:a")
-        await one.push("room:a", "shout", {"from": "one"})
-        await two.push("room:a", "shout", {"from": "two"})
-        for client in (one, two):
-            assert {(await client.receive())[4]["from"] for _ in range(2)} == {"one", "two"}
-        assert {(await anext(broadcasts)).payload["from"] for _ in range(2)} == {"one", "two"}
-        assert endpoint.statistics().connections == 2
+        for name, client in clients.items():
+            await client.push("room:a", "shout", {"from": name})
+        for client in clients.values():
+            assert {(await client.receive())[4]["from"] for _ in clients} == clients.keys()
+        assert {(await anext(broadcasts)).payload["from"] for _ in clients} == clients.keys()
+        assert endpoint.statistics().connections == 3
 
 
 @contextmanager
@@ -66,7 +69,13 @@ def thread_with(kind: str, endpoint: Endpoint) -> Generator[int]:
 
 @pytest.mark.parametrize(
     "kinds",
-    [("uvicorn", "websockets-trio"), ("uvicorn", "websockets"), ("websockets-uvloop", "websockets-trio")],
+    [
+        ("fast", "fast-uvloop"),
+        ("fast-uvloop", "websockets-trio"),
+        ("uvicorn", "websockets-trio"),
+        ("uvicorn", "websockets"),
+        ("websockets-uvloop", "websockets-trio"),
+    ],
     ids="+".join,
 )
 async def test_on_two_event_loops(kinds: tuple[str, str]) -> None:

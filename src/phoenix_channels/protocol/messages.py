@@ -6,10 +6,14 @@ binary payload (P-042).  So it is encoded once, can be shared by every receiver,
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from enum import IntEnum
 from typing import Any, TypeAlias, final
 
 from msgspec import Raw, Struct
+
+from phoenix_channels.protocol.deflate import compress
+from phoenix_channels.protocol.frames import FIN, server_frame
 
 Payload: TypeAlias = Raw | bytes
 """An encoded payload: ``Raw`` for one JSON term, plain ``bytes`` for a binary payload.
@@ -47,46 +51,88 @@ class Opcode(IntEnum):
 
 
 @final
+class EncodedBroadcast(Struct, frozen=True):
+    """A broadcast inside the library: (topic, event, encoded payload)."""
+
+    topic: str
+    event: str
+    payload: Payload
+
+
+@final
 class Frame:
     """One encoded message on its way out: ``data`` is UTF-8 when the opcode is ``TEXT``.
 
     The same frame is handed to every receiver of a broadcast, so its other forms are made at most once.
     """
 
-    __slots__ = ("_text", "_wire", "data", "opcode")
+    __slots__ = ("_deflated", "data", "keys", "message", "opcode", "text", "wire")
+
+    text: str
+    """``data`` as a string, for transports that want one."""
+    wire: bytes
+    """The whole WebSocket frame as a server sends it: header and data, unmasked (RFC 6455, 5.2)."""
 
     def __init__(self, opcode: Opcode, data: bytes) -> None:
         self.opcode = opcode
         self.data = data
-        self._text: str | None = None
-        self._wire: bytes | None = None
+        self.message: EncodedBroadcast | None = None
+        """What it says, where a policy for slow clients may want to know."""
+        self.keys: dict[object, Hashable] | None = None
+        """By what such policies compare it with other frames, by who computes that."""
+        self._deflated: dict[int, bytes] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked once for each form: then the slot is filled, and a thousand receivers read it at the price of a slot.
+        if name == "wire":
+            self.wire = server_frame(FIN | self.opcode, self.data)
+            return self.wire
+        if name == "text":
+            self.text = self.data.decode()
+            return self.text
+        raise AttributeError(f"a Frame has no {name!r}")
 
     @property
-    def text(self) -> str:
-        """``data`` as a string, for transports that want one."""
-        if self._text is None:
-            self._text = self.data.decode()
-        return self._text
+    def frames(self) -> tuple[Frame, ...]:
+        """Itself, as the one frame of a :class:`FrameBatch` would be."""
+        return (self,)
 
-    @property
-    def wire(self) -> bytes:
-        """The whole WebSocket frame as a server sends it: header and data, unmasked (RFC 6455, 5.2)."""
-        if self._wire is None:
-            size = len(self.data)
-            if size < 126:
-                head = bytes([0x80 | self.opcode, size])
-            elif size < 65536:
-                head = bytes([0x80 | self.opcode, 126]) + size.to_bytes(2, "big")
-            else:
-                head = bytes([0x80 | self.opcode, 127]) + size.to_bytes(8, "big")
-            self._wire = head + self.data
-        return self._wire
+    def deflated(self, window_bits: int) -> bytes:
+        """:attr:`wire` for those who have negotiated compression with this window (RFC 7692)."""
+        if self._deflated is None:
+            self._deflated = {}
+        found = self._deflated.get(window_bits)
+        if found is None:
+            found = self._deflated[window_bits] = compress(self.opcode, self.data, window_bits)
+        return found
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __repr__(self) -> str:
         return f"Frame({self.opcode.name}, {self.data!r})"
+
+
+@final
+class FrameBatch:
+    """Frames that go out together, in order; shared by all receivers, like a frame."""
+
+    __slots__ = ("frames", "wire")
+
+    wire: bytes
+    """All of them as they stand on the wire: what one write sends."""
+
+    def __init__(self, frames: tuple[Frame, ...]) -> None:
+        self.frames = frames
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "wire":
+            self.wire = b"".join([frame.wire for frame in self.frames])
+            return self.wire
+        raise AttributeError(f"a FrameBatch has no {name!r}")
+
+    def __len__(self) -> int:
+        return sum(map(len, self.frames))
 
 
 @final
@@ -109,15 +155,6 @@ class Message(Struct, frozen=True, gc=False):
             f"Message(join_ref={self.join_ref!r:.200}, ref={self.ref!r:.200}, topic={self.topic!r:.200}, "
             f"event={self.event!r:.200}, payload=<{payload_size(self.payload)} bytes>)"
         )
-
-
-@final
-class EncodedBroadcast(Struct, frozen=True):
-    """A broadcast inside the library: (topic, event, encoded payload)."""
-
-    topic: str
-    event: str
-    payload: Payload
 
 
 @final

@@ -23,6 +23,7 @@ from phoenix_channels.protocol.errors import EncodeError
 from phoenix_channels.protocol.events import Entry
 from phoenix_channels.protocol.messages import EMPTY, Broadcast, EncodedBroadcast, Payload, Ref, payload_size
 from phoenix_channels.protocol.payloads import decode_payload, encode_term
+from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.results import JoinRefused, Reply, Stop, sole
 from phoenix_channels.runtime.context import NO_MESSAGE, Context
 from phoenix_channels.runtime.instance import Instance
@@ -40,7 +41,7 @@ class ChannelServer:
     """Runs one channel instance, from its join to its end."""
 
     __slots__ = (
-        "_context", "_crashed_early", "_driver", "_ending", "_entry", "_event", "_inbound", "_inbound_bytes",
+        "_behind", "_context", "_crashed_early", "_driver", "_ending", "_entry", "_event", "_inbound", "_inbound_bytes",
         "_instance", "_interested", "_leave_ref", "_mailbox", "_over", "_reason", "_reason_open", "_released",
     )  # fmt: skip
 
@@ -57,6 +58,7 @@ class ChannelServer:
             crash=self._crash,
         )
         self._instance = Instance(driver, entry)
+        self._behind = False
         self._crashed_early: BaseException | None = None
         self._interested = False
         self._inbound = 0
@@ -81,6 +83,18 @@ class ChannelServer:
     def queued(self) -> int:
         """How much waits in its mailbox."""
         return len(self._mailbox)
+
+    @property
+    def subscription(self) -> Subscription:
+        """The subscription to its topic."""
+        return self._context.subscription
+
+    def dropped(self, count: int) -> None:
+        """So many frames of this channel were dropped: its client does not keep up, and its class has it so."""
+        policy = self.subscription.policy
+        if policy is not None:
+            first, self._behind = not self._behind, True
+            self._driver.hub.logger.frames_dropped(self._instance, policy.name, count, first=first)
 
     def join(self, payload: Payload) -> None:
         """Run the join; the driver learns the outcome."""
@@ -131,8 +145,11 @@ class ChannelServer:
     async def _join(self, payload: Payload) -> None:
         spec = self._entry.target
         tell = self._driver.hub.logger.joining(self._instance, payload)
+        reply: object = None
         try:
-            with anyio.fail_after(spec.route.channel_class.join_timeout) as scope:
+            # Not fail_after: the same, at half the price.
+            deadline = self._driver.lane.loop.now() + spec.route.channel_class.join_timeout
+            with anyio.CancelScope(deadline=deadline) as scope:
                 reply = await self._instance.join(spec, self._context, payload)
                 if not self._context.released:
                     await self._driver.hub.pubsub.subscribe(self._entry.topic)
@@ -304,8 +321,8 @@ class ChannelServer:
 
     def _close(self, reason: object) -> None:
         if self._may_end(reason):
-            waited = self._driver.close_channel(self._entry)
             self._unsubscribe()
+            waited = self._driver.close_channel(self._entry)
             self._driver.spawn(self._end)
             self._driver.handle(waited)
 
@@ -356,8 +373,8 @@ class ChannelServer:
             await self._instance.quiet(self._mailbox)
             await self._terminate()
         finally:
-            waited = self._driver.crash_channel(self._entry)
             self._unsubscribe()
+            waited = self._driver.crash_channel(self._entry)
             self._release()
             self._driver.handle(waited)
 

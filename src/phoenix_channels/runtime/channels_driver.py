@@ -19,10 +19,11 @@ from phoenix_channels.protocol.events import (
     RejoinWaiting,
     UnmatchedTopic,
 )
-from phoenix_channels.protocol.messages import Opcode, Payload, Ref
+from phoenix_channels.protocol.messages import EncodedBroadcast, Opcode, Payload, Ref
 from phoenix_channels.protocol.serializers import Serializer
 from phoenix_channels.protocol.states import State
 from phoenix_channels.protocol.topics import Routes
+from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.runtime.channel_server import ChannelServer
 from phoenix_channels.runtime.driver import Driver, Terms
 from phoenix_channels.runtime.hub import Hub
@@ -34,7 +35,9 @@ _logger = logging.getLogger("phoenix_channels")
 
 @final
 class ChannelsDriver(Driver[Socket]):
-    """One connection and its channels."""
+    """One connection and its channels; to the registry, the outlet of their subscriptions."""
+
+    __slots__ = ("_connection", "_latest", "_servers", "fastlanes", "inbound", "inbound_bytes", "serializer")
 
     def __init__(
         self,
@@ -49,6 +52,8 @@ class ChannelsDriver(Driver[Socket]):
     ) -> None:
         super().__init__(hub, lane, socket, socket_id=socket_id, terms=terms)
         self.serializer = serializer
+        self.fastlanes: list[Subscription] = []
+        """What is broadcast on these topics goes straight to the client."""
         self.inbound = 0
         self.inbound_bytes = 0
         self._connection = Connection(
@@ -105,6 +110,12 @@ class ChannelsDriver(Driver[Socket]):
     def mailboxes(self) -> int:
         return sum(server.queued for server in tuple(self._servers.values()))
 
+    def dropped(self, source: Subscription, count: int) -> None:
+        super().dropped(source, count)
+        for server in tuple(self._servers.values()):
+            if server.subscription is source:
+                server.dropped(count)
+
     # What the channels call
 
     def handle(self, events: Iterable[Event[ChannelSpec]]) -> None:
@@ -157,9 +168,16 @@ class ChannelsDriver(Driver[Socket]):
         self._flush()
         self.handle(events)
 
-    def push(self, entry: Entry[ChannelSpec], event: str, payload: Payload) -> None:
+    def push(self, entry: Entry[ChannelSpec], event: str, payload: Payload, source: Subscription) -> None:
+        self._catch_up()
         self._connection.push(entry, event, payload)
-        self._flush()
+        # Before it, the frames of whoever is just catching up, and has called us by that.
+        *earlier, frame = self._connection.frames_to_send()
+        for other in earlier:
+            self.sink.write(other)
+        if source.policy is not None:
+            frame.message = EncodedBroadcast(entry.topic, event, payload)
+        self.sink.write(frame, source)
 
     def reply(self, entry: Entry[ChannelSpec], ref: Ref, status: str, response: Payload) -> None:
         self._connection.reply(entry, ref, status, response)
@@ -214,7 +232,12 @@ class ChannelsDriver(Driver[Socket]):
         await old.wait_over()
         new.join(payload)
 
+    def _catch_up(self) -> None:
+        # P-071: what was broadcast before comes before.
+        self.lane.registry.catch_up(self)
+
     def _flush(self) -> None:
+        self._catch_up()
         for frame in self._connection.frames_to_send():
             self.sink.write(frame)
         # Whatever made frames may also have taken what waited.

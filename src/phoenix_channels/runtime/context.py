@@ -14,7 +14,7 @@ from phoenix_channels.protocol.events import Entry
 from phoenix_channels.protocol.messages import EncodedBroadcast, Payload, Ref
 from phoenix_channels.protocol.payloads import encode_payload, encode_term
 from phoenix_channels.protocol.states import State
-from phoenix_channels.pubsub.local import Subscription
+from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.results import Reply
 from phoenix_channels.runtime.limits import MailboxFull
 from phoenix_channels.runtime.mailbox import Callback, Mailbox, is_user_error
@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from phoenix_channels.runtime.channels_driver import ChannelsDriver
 
 _logger = logging.getLogger("phoenix_channels")
+
+
+def _not_handled(*_: object) -> None:
+    """Nobody handles anything for a channel that is over."""
+
+
+def _not_told(_: object) -> None:
+    """Nobody is told."""
+
 
 _REACHABLE: Final = (State.JOINED, State.LEAVING, State.TERMINATING)
 NO_MESSAGE: Final = object()
@@ -70,9 +79,10 @@ class Context:
         self.subscription = Subscription(
             entry.topic,
             self._receive_intercepted,
-            fastlane=(driver.serializer, driver.sink.write),
+            outlet=driver,
             intercepts=entry.target.table.intercepts,
             owner=self,
+            policy=entry.target.policy,
         )
         self.released = False
         """The channel is over."""
@@ -109,7 +119,7 @@ class Context:
         # Outside these states (terminate of a join that came to nothing, a channel that has ended) it reaches nobody
         # any more, as one whose client has gone.
         if not self.muted and self._entry.state in _REACHABLE:
-            self._driver.push(self._entry, event, encoded)
+            self._driver.push(self._entry, event, encoded, self.subscription)
 
     def broadcast(self, event: str, payload: object, *, to_self: bool) -> None:
         self._check_joined("broadcast")
@@ -231,3 +241,7 @@ class Context:
         """The channel is over: its subscriptions end with it."""
         self.released = True
         self._topics.release()
+        # Whoever knows us and whom we know lets go: what is left of a channel should need no garbage collector.
+        self._handle_info = self._handle_out = _not_handled
+        self._crash = _not_told
+        self.subscription.receive, self.subscription.owner = _not_told, None

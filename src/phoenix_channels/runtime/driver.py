@@ -6,14 +6,14 @@ import contextvars
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import anyio
 from msgspec import Struct
 
 from phoenix_channels.protocol.close_codes import CloseCode
-from phoenix_channels.protocol.messages import EncodedBroadcast, Frame, Opcode
-from phoenix_channels.pubsub.local import Subscription
+from phoenix_channels.protocol.messages import EncodedBroadcast, Frame, FrameBatch, Opcode
+from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.runtime.drain import DrainerOption
 from phoenix_channels.runtime.hub import Hub
 from phoenix_channels.runtime.lane import Lane
@@ -36,8 +36,11 @@ class Sink(Protocol):
         """Bytes that wait for the client, of which :meth:`Driver.written` will be told when they become fewer."""
         ...
 
-    def write(self, frame: Frame) -> None:
-        """Send a frame, after those written before."""
+    def write(self, frames: Frame | FrameBatch, source: Subscription | None = None) -> None:
+        """Send frames, after those written before.
+
+        ``source`` is the channel's subscription, whose policy says what may be dropped; without it nothing may be.
+        """
         ...
 
     def ping(self, payload: bytes) -> bool:
@@ -47,6 +50,30 @@ class Sink(Protocol):
     def close(self, code: int) -> None:
         """Close the connection after what was written; further frames are ignored."""
         ...
+
+    def resume_reading(self) -> None:
+        """:attr:`Driver.reading_paused` is false again; for who has no task that waits in ``wait_readable``."""
+        ...
+
+
+class _Nowhere:
+    """The sink of a connection that is over."""
+
+    __slots__ = ()
+
+    queued_bytes = 0
+
+    def write(self, frames: Frame | FrameBatch, source: Subscription | None = None) -> None: ...
+
+    def ping(self, payload: bytes) -> bool:
+        return True
+
+    def close(self, code: int) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+NOWHERE: Final = _Nowhere()
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -65,6 +92,11 @@ class Terms(Struct, frozen=True, kw_only=True):
 class Driver(ABC, Generic[SocketT_co]):
     """One connection, from its acceptance to the end of all that it has begun."""
 
+    __slots__ = (
+        "_id_interest", "_id_subscription", "_last_heard", "_now", "_over", "_paused", "_readable", "_transport_ended",
+        "closed", "context", "hub", "lane", "limits", "on_close", "sink", "socket", "socket_id", "terms",
+    )  # fmt: skip
+
     def __init__(self, hub: Hub, lane: Lane, socket: SocketT_co, *, socket_id: str | None, terms: Terms) -> None:
         self.hub = hub
         self.lane = lane
@@ -79,6 +111,8 @@ class Driver(ABC, Generic[SocketT_co]):
         """Called once, when the connection begins to end."""
         self._now = lane.loop.now
         self._last_heard = self._now()
+        # Somebody was told that reading is paused, and will want to hear when it is not.
+        self._paused = False
         self._readable: anyio.Event | None = None
         self._transport_ended = False
         self._over: anyio.Event | None = None
@@ -100,6 +134,10 @@ class Driver(ABC, Generic[SocketT_co]):
                 _logger.exception("%s: the backplane does not take the id of a connection, closing", self.name)
                 self.close(CloseCode.INTERNAL_ERROR)
                 return False
+            if self.closed:
+                # Lost meanwhile.
+                self.hub.unsubscribe(self.lane, self._id_subscription)
+                return False
         self.heard()
         self.lane.add(self)
         if self.lane.draining:
@@ -112,10 +150,10 @@ class Driver(ABC, Generic[SocketT_co]):
         """The client has given a sign of life: its silence begins anew (P-081)."""
         self._last_heard = self._now()
 
-    def receive(self, data: str | bytes, opcode: Opcode) -> None:
-        """A whole message has arrived.  Then :attr:`reading_paused` says whether to read on."""
+    def receive(self, data: str | bytes, opcode: Opcode) -> bool:
+        """A whole message has arrived; as :meth:`keep_reading`."""
         if self.closed:
-            return
+            return True
         most = self.terms.max_frame_size
         # UTF-8 has at most four bytes for a character: encoding only to count is for the rare case.
         if most is not None and len(data) * 4 > most:
@@ -123,10 +161,17 @@ class Driver(ABC, Generic[SocketT_co]):
             if size > most:
                 _logger.warning("%s sent a message of %s bytes, over the limit of %s", self.name, size, most)
                 self.close(CloseCode.TOO_BIG)
-                return
+                return True
         self._receive(data, opcode)
-        if self.reading_paused:
-            self.lane.idle_changed(self)
+        return self.keep_reading()
+
+    def keep_reading(self) -> bool:
+        """Whether to read on.  If not, the sink is told as soon as it is."""
+        if not self.reading_paused:
+            return True
+        self._paused = True
+        self.lane.idle_changed(self)
+        return False
 
     def control(self, payload: bytes, opcode: Control) -> None:
         """A ping or pong has arrived, where the transport sees them (P-084)."""
@@ -142,6 +187,7 @@ class Driver(ABC, Generic[SocketT_co]):
     async def wait_readable(self) -> None:
         """Return when :attr:`reading_paused` is false."""
         while self.reading_paused:
+            self._paused = True
             if self._readable is None:
                 self._readable = anyio.Event()
             await self._readable.wait()
@@ -155,7 +201,12 @@ class Driver(ABC, Generic[SocketT_co]):
 
     def written(self) -> None:
         """The sink has fewer bytes queued than before."""
-        self._resume_reading()
+        if self._paused:
+            self._resume_reading()
+
+    def dropped(self, source: Subscription, count: int) -> None:
+        """So many frames of the channel with this subscription were dropped, as its policy for slow clients says."""
+        self.hub.dropped_frames += count
 
     def overflow(self, dropped: int) -> None:
         """The client does not read; ``dropped`` frames that waited for it are lost."""
@@ -177,7 +228,7 @@ class Driver(ABC, Generic[SocketT_co]):
 
     async def wait_ended(self) -> None:
         """Return when the transport has finished and nothing of the connection runs any more."""
-        while not self._ended:
+        while not self.over:
             if self._over is None:
                 self._over = anyio.Event()
             await self._over.wait()
@@ -190,7 +241,7 @@ class Driver(ABC, Generic[SocketT_co]):
 
         While it is not read the client cannot help its silence: then only what it waits for has a deadline.
         """
-        if self._stuck:
+        if self._paused and self._stuck:
             return self._last_heard + self.limits.paused_seconds
         return float("inf") if self.terms.timeout is None else self._last_heard + self.terms.timeout
 
@@ -224,9 +275,11 @@ class Driver(ABC, Generic[SocketT_co]):
 
     # What answers the client calls
 
-    def spawn(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task:
+    def spawn(
+        self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None, eager: bool = False
+    ) -> Task:
         """Start a task of this connection, in a copy of the context that its server and ``connect`` made."""
-        return self.lane.loop.spawn(function, *args, on_done=on_done, context=self.context.copy())
+        return self.lane.loop.spawn(function, *args, on_done=on_done, context=self.context.copy(), eager=eager)
 
     @property
     def name(self) -> str:
@@ -255,6 +308,9 @@ class Driver(ABC, Generic[SocketT_co]):
     def _finished(self) -> bool:
         """Is that end reached?"""
 
+    def _catch_up(self) -> None:
+        """Write what waits elsewhere for this client."""
+
     # Help
 
     @property
@@ -264,6 +320,10 @@ class Driver(ABC, Generic[SocketT_co]):
     def _close(self, code: int | None, reason: object) -> None:
         if self.closed:
             return
+        if code is not None:
+            self._catch_up()
+            if self.closed:
+                return
         self.closed = True
         self.lane.closing(self)
         if self._id_subscription is not None and self._id_interest:
@@ -282,19 +342,25 @@ class Driver(ABC, Generic[SocketT_co]):
             self.close(CloseCode.GOING_AWAY, "disconnected")
 
     def _resume_reading(self) -> None:
-        if self._readable is not None and not self.reading_paused:
+        if self._paused and not self.reading_paused:
+            self._paused = False
             if not self.terms.polled:
                 self.heard()
-            self._readable.set()
-            self._readable = None
+            if self._readable is not None:
+                self._readable.set()
+                self._readable = None
             self.lane.idle_changed(self)
+            self.sink.resume_reading()
 
     @property
-    def _ended(self) -> bool:
+    def over(self) -> bool:
+        """Has the transport finished, and does nothing of the connection run any more?"""
         return self.closed and self._transport_ended and self._finished
 
     def _check_ended(self) -> None:
-        if self._ended:
+        if self.over:
             self.lane.ended(self)
+            # It knows us: what is left of a connection should need no garbage collector.
+            self.sink, self.on_close = NOWHERE, None
             if self._over is not None:
                 self._over.set()

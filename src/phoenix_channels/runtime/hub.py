@@ -11,7 +11,7 @@ from phoenix_channels.logger import EventLogger
 from phoenix_channels.protocol.messages import EncodedBroadcast
 from phoenix_channels.protocol.payloads import encode_broadcast
 from phoenix_channels.pubsub.base import BroadcastQueueFull, PubSub
-from phoenix_channels.pubsub.local import Subscription
+from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.runtime.lane import Lane
 from phoenix_channels.runtime.limits import Limits
 from phoenix_channels.runtime.tasks import LoopEnded, current_loop

@@ -19,6 +19,7 @@ from phoenix_channels.pubsub.base import BroadcastQueueFull
 from phoenix_channels.pubsub.local import Registry
 from phoenix_channels.runtime.limits import Limits
 from phoenix_channels.runtime.tasks import EventLoop, LoopEnded, Task
+from phoenix_channels.runtime.writers import Writers
 
 if TYPE_CHECKING:
     from phoenix_channels.runtime.driver import Driver
@@ -40,7 +41,8 @@ class Lane:
     def __init__(self, loop: EventLoop, limits: Limits) -> None:
         self.loop = loop
         self.limits = limits
-        self.registry = Registry()
+        self.registry = Registry(loop.call_soon)
+        self.writers = Writers(loop)
         self.drivers: dict[Driver[BaseSocket], None] = {}
         """Open connections."""
         self.ending: dict[Driver[BaseSocket], None] = {}

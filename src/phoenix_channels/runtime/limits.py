@@ -16,9 +16,11 @@ class Limits(Struct, frozen=True, kw_only=True):
     """The bounds of one endpoint; the defaults suit most servers."""
 
     outbox_bytes: int = 1024 * 1024
-    """Encoded frames that wait for one client, in bytes.  Beyond it the client is closed with 1013.
+    """Encoded frames that wait for one client, in bytes.
 
-    Where sends are awaited, nothing is written before the loop turns: until then it may be :attr:`burst_bytes`.
+    Beyond it frames of channels whose ``slow_consumer`` says so are dropped; if there are none, the client is closed
+    with 1013.  Nobody is slow before the loop has turned: until then it may be ``burst_bytes``, which is not held
+    against the client afterwards.
     """
     outbox_high_water: int = 64 * 1024
     """Bytes that wait for one client at which the connection is not read any further, until they are fewer."""
@@ -44,11 +46,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     """
 
     paused_seconds: float = 60.0
-    """How long a connection may stay unread because its channels do not keep up.  Then it is closed with 1013."""
+    """How long a connection may stay unread, because its channels or the client itself do not keep up.
+
+    Then it is closed with 1013.
+    """
 
     @property
     def burst_bytes(self) -> int:
-        """What may be queued at once for a client that is not known to be slow: nothing is sent before a turn ends."""
+        """What may wait for a client that is not known to be slow: nothing is sent before the loop has turned."""
         return 16 * self.outbox_bytes
 
     def __post_init__(self) -> None:

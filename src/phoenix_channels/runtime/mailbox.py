@@ -27,12 +27,14 @@ _BATCH = 32
 class Mailbox:
     """The queue of one channel and, while it has work, the task that runs it."""
 
-    __slots__ = ("_awaitable", "_closed", "_idle", "_queue", "_running", "_spawn", "_task", "cancelled")
+    __slots__ = ("_awaitable", "_closed", "_idle", "_queue", "_running", "_spawn", "_starts", "_task", "cancelled")
 
     def __init__(self, spawn: Spawn) -> None:
         self._spawn = spawn
-        self._queue: deque[tuple[Callback, tuple[Any, ...]]] = deque()
+        # Only while something waits: an idle channel has nothing to spare for an empty row.
+        self._queue: deque[tuple[Callback, tuple[Any, ...]]] | None = None
         self._running = False
+        self._starts = 0
         self._closed = False
         self.cancelled = False
         """:meth:`cancel` was called: a cancellation that a callback sees is ours."""
@@ -42,7 +44,7 @@ class Mailbox:
         self._idle: anyio.Event | None = None
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return 0 if self._queue is None else len(self._queue)
 
     @property
     def closed(self) -> bool:
@@ -51,6 +53,8 @@ class Mailbox:
     def put(self, callback: Callback, *args: Any) -> None:
         """Run ``callback(*args)`` in a task, after everything that came before; nothing once closed."""
         if not self._closed:
+            if self._queue is None:
+                self._queue = deque()
             self._queue.append((callback, args))
             if not self._running:
                 self._running = True
@@ -68,7 +72,7 @@ class Mailbox:
                 self._finish()
                 raise
             if awaitable is not None or self._queue:
-                self._start(awaitable)
+                self._start(awaitable, eager=True)
             else:
                 self._finish()
 
@@ -78,12 +82,12 @@ class Mailbox:
 
     def clear(self) -> None:
         """Forget what is queued; what is running runs on."""
-        self._queue.clear()
+        self._queue = None
 
     def cancel(self) -> None:
         """Cancel what is running and forget the rest; nothing is taken any more."""
         self._closed = self.cancelled = True
-        self._queue.clear()
+        self._queue = None
         if self._task is None:
             return
         self._task.cancel()
@@ -105,9 +109,17 @@ class Mailbox:
                 self._idle = anyio.Event()
             await self._idle.wait()
 
-    def _start(self, awaitable: Awaitable[None] | None) -> None:
+    def _start(self, awaitable: Awaitable[None] | None, *, eager: bool = False) -> None:
         self._awaitable = awaitable
-        self._task = self._spawn(self._run, on_done=self._finish)
+        self._starts += 1
+        start = self._starts
+        task = self._spawn(self._run, on_done=self._finish, eager=eager)
+        if self._running and start == self._starts:
+            # Else it is over already, and another may have begun.
+            self._task = task
+            if self.cancelled:
+                # By what its first step has called.
+                task.cancel()
 
     async def _run(self) -> None:
         awaitable, self._awaitable = self._awaitable, None
@@ -125,7 +137,9 @@ class Mailbox:
 
     def _finish(self) -> None:
         self._task = None
-        if self._queue:
+        if not self._queue:
+            self._queue = None
+        else:
             # A callback ended its task by a stray cancellation: the rest must not wait for ever.
             self._start(None)
             return

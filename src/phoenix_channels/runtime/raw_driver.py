@@ -31,6 +31,8 @@ _logger = logging.getLogger("phoenix_channels")
 class RawDriver(Driver[RawSocket]):
     """One connection of a raw socket, and the :class:`RawSocketContext` of it."""
 
+    __slots__ = ("_idle", "_inbound", "_inbound_bytes", "_mailbox", "_terminated", "_topics")
+
     def __init__(self, hub: Hub, lane: Lane, socket: RawSocket, *, socket_id: str | None, terms: Terms) -> None:
         super().__init__(hub, lane, socket, socket_id=socket_id, terms=terms)
         self._mailbox = Mailbox(self.spawn)

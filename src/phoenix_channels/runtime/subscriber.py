@@ -11,7 +11,7 @@ import anyio
 
 from phoenix_channels.protocol.messages import Broadcast, EncodedBroadcast
 from phoenix_channels.protocol.payloads import decode_payload
-from phoenix_channels.pubsub.local import Subscription
+from phoenix_channels.pubsub.subscription import Subscription
 
 if TYPE_CHECKING:
     from phoenix_channels.runtime.hub import Hub

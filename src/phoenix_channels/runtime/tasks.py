@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
@@ -27,7 +29,9 @@ AsyncFunction = Callable[..., Coroutine[Any, Any, None]]
 class Spawn(Protocol):
     """Starts a task, in a context that the one who offers it has chosen."""
 
-    def __call__(self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None) -> Task: ...
+    def __call__(
+        self, function: AsyncFunction, *args: object, on_done: Callable[[], None] | None = None, eager: bool = False
+    ) -> Task: ...
 
 
 class LoopEnded(Exception):
@@ -74,11 +78,18 @@ class EventLoop(Protocol):
         *args: object,
         on_done: Callable[[], None] | None = None,
         context: contextvars.Context | None = None,
+        eager: bool = False,
     ) -> Task:
         """Start a task from synchronous code on the loop; ``on_done`` is called when it has ended, however it did.
 
-        It runs in ``context``, by default an empty one: never in that of whoever happens to call.
+        With ``eager`` its first step is taken here and now, where the loop can do so (asyncio, Python 3.12 and later);
+        then ``on_done`` may have been called on return.  It runs in ``context``, by default an empty one: never in that
+        of whoever happens to call.
         """
+        ...
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call ``callback``, which never raises, in the next turn of the loop; on the loop."""
         ...
 
     def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
@@ -170,6 +181,8 @@ class AsyncioLoop(_Loop):
         self._loop = asyncio.get_running_loop()
         super().__init__(self._loop, asyncio.get_running_loop)
         self.now = self._loop.time
+        # For callbacks of our own: the context of whoever asks for one belongs to that one alone.
+        self._context = contextvars.Context()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -186,16 +199,27 @@ class AsyncioLoop(_Loop):
         *args: object,
         on_done: Callable[[], None] | None = None,
         context: contextvars.Context | None = None,
+        eager: bool = False,
     ) -> Task:
         if context is None:
             context = contextvars.Context()
         # Not loop.create_task: a task factory that starts eagerly would run callbacks in the middle of a fan-out.
-        task = asyncio.Task(_guarded(function, args), loop=self._loop, context=context)
+        if eager and sys.version_info >= (3, 12):
+            task = asyncio.Task(_guarded(function, args), loop=self._loop, context=context, eager_start=True)
+            if task.done():
+                if on_done is not None:
+                    on_done()
+                return _AsyncioTask(task)
+        else:
+            task = asyncio.Task(_guarded(function, args), loop=self._loop, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if on_done is not None:
             task.add_done_callback(lambda _: on_done())
         return _AsyncioTask(task)
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self._loop.call_soon(callback, context=self._context)
 
     def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
         try:
@@ -258,10 +282,16 @@ class TrioLoop(_Loop):
         *args: object,
         on_done: Callable[[], None] | None = None,
         context: contextvars.Context | None = None,
+        eager: bool = False,
     ) -> Task:
         task = _TrioTask(on_done)
         self._lowlevel.spawn_system_task(task.run, function, args, context=context)
         return task
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        # A run that ends takes no more calls; then nothing of it matters either.
+        with suppress(LoopEnded):
+            self.call_soon_threadsafe(callback)
 
     def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
         try:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from urllib.parse import unquote
 
 import anyio
@@ -23,8 +22,10 @@ from phoenix_channels.transports import longpoll
 from phoenix_channels.transports.handshake import (
     CLOSE_TIMEOUT,
     READ_BATCH,
+    READ_BATCH_BYTES,
     Accepted,
     handshake,
+    host_error,
     log_transport,
     make_driver,
     upgrade_error,
@@ -40,6 +41,21 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+
+class TakeOver(Protocol):
+    """What a server offers that lets an endpoint have the socket of a WebSocket that wants to be opened."""
+
+    async def accept(self, accepted: Accepted, driver: Driver[BaseSocket]) -> bool:
+        """Answer with 101, and serve the connection beside the server; False when the client has gone already."""
+        ...
+
+    def refuse(self, response: Response) -> None:
+        """Answer with another response."""
+        ...
+
+
+TAKE_OVER: Final = "phoenix_channels.take_over"
+"""The name of that extension in the scope."""
 _HELD_CLOSE = 0.05
 """Seconds after which a server is taken to hold a close back until nobody reads."""
 
@@ -115,10 +131,14 @@ async def _http(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) 
     else:
         # P-009: what connect says comes before what is wrong with the request.
         result = await handshake(endpoint, match, request)
-        answer = result if isinstance(result, Response) else upgrade_error(request) or _NO_UPGRADE
+        answer = result if isinstance(result, Response) else _upgrade_error(scope, request) or _NO_UPGRADE
     if match is not None:
         log_transport(match, request, answer.status)
     await _respond(answer, send, "http.response")
+
+
+def _upgrade_error(scope: Scope, request: Request) -> Response | None:
+    return upgrade_error(request, scope.get("http_version", "1.1"))
 
 
 class _Body:
@@ -156,21 +176,29 @@ async def _respond(answer: Response, send: Send, prefix: str) -> None:
 
 
 async def _websocket(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-    match = _match(endpoint, scope)
+    match, request = _match(endpoint, scope), _request(scope)
+    extensions: dict[str, Any] = scope.get("extensions") or {}
+    take_over: TakeOver | None = extensions.get(TAKE_OVER)
     if match is None or match.transport != "websocket":
         endpoint.mounts.log_miss(scope["path"])
         result: Accepted | Response = NOT_FOUND
     else:
-        request = _request(scope)
         result = await handshake(endpoint, match, request)
+        if isinstance(result, Accepted):
+            # P-009: what connect says comes before what is wrong with the request.  Unless it leaves the socket to us,
+            # a server has seen to whatever else makes a request one to upgrade.
+            result = (host_error(request) if take_over is None else _upgrade_error(scope, request)) or result
         log_transport(match, request, result.status if isinstance(result, Response) else 101)
+    if take_over is not None:
+        await _take_over(endpoint, take_over, result)
+        return
     message = await receive()
     if message["type"] != "websocket.connect":
         return
     if isinstance(result, Accepted):
         await send({"type": "websocket.accept", "subprotocol": result.subprotocol})
         await _serve(make_driver(endpoint, result, websocket_terms(result.match)), receive, send)
-    elif result == FORBIDDEN or "websocket.http.response" not in (scope.get("extensions") or {}):
+    elif result == FORBIDDEN or "websocket.http.response" not in extensions:
         # A bare 403 is what a close before the accept means; without the denial extension nothing else is possible
         # (P-012).
         await send({"type": "websocket.close"})
@@ -178,15 +206,22 @@ async def _websocket(endpoint: Endpoint, scope: Scope, receive: Receive, send: S
         await _respond(result, send, "websocket.http.response")
 
 
+async def _take_over(endpoint: Endpoint, server: TakeOver, result: Accepted | Response) -> None:
+    if isinstance(result, Response):
+        server.refuse(result)
+    else:
+        terms = websocket_terms(result.match, sees_frames=True)
+        await server.accept(result, make_driver(endpoint, result, terms))
+
+
 async def _serve(driver: Driver[BaseSocket], receive: Receive, send: Send) -> None:
     reading = anyio.CancelScope()
     closed = anyio.Event()
 
-    async def send_frame(frame: Frame) -> None:
+    def send_frame(frame: Frame) -> Awaitable[None]:
         if frame.opcode is Opcode.TEXT:
-            await send({"type": "websocket.send", "text": frame.text})
-        else:
-            await send({"type": "websocket.send", "bytes": frame.data})
+            return send({"type": "websocket.send", "text": frame.text})
+        return send({"type": "websocket.send", "bytes": frame.data})
 
     async def send_close(code: int) -> None:
         # granian closes only when no receive() is under way: a close that does not go out soon ends the reading.
@@ -220,18 +255,19 @@ async def _serve(driver: Driver[BaseSocket], receive: Receive, send: Send) -> No
 
 
 async def _read(driver: Driver[BaseSocket], receive: Receive) -> None:
-    for number in count(1):
+    number = size = 0
+    while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
             return
-        if number % READ_BATCH == 0:
+        text: str | None = message.get("text")
+        data: str | bytes = (message.get("bytes") or b"") if text is None else text
+        number, size = number + 1, size + len(data)
+        if number >= READ_BATCH or size >= READ_BATCH_BYTES:
+            number = size = 0
             await checkpoint()
         driver.heard()
-        text = message.get("text")
-        if text is not None:
-            driver.receive(text, Opcode.TEXT)
-        else:
-            driver.receive(message.get("bytes") or b"", Opcode.BINARY)
+        driver.receive(data, Opcode.BINARY if text is None else Opcode.TEXT)
         if driver.reading_paused:
             await driver.wait_readable()
 

@@ -100,19 +100,26 @@ class ConnectInfoBuilder(Struct, frozen=True):
         copied = dict(cast("Mapping[str, object]", extra))
         return cls(tuple(cast("list[str]", listed)), session, copied, check_csrf, auth_token)
 
-    async def build(self, request: Request, params: Mapping[str, Any], auth_token: str | None) -> ConnectInfo:
-        """What ``connect`` gets for this request.
+    def build(
+        self, request: Request, params: Mapping[str, Any], auth_token: str | None
+    ) -> ConnectInfo | Awaitable[ConnectInfo]:
+        """What ``connect`` gets for this request; awaitable where there is a session to load.
 
         Raises:
             Exception: whatever the functions of :class:`SessionOptions` raise.  It counts as raised by ``connect``
                 (P-010).
         """
         listed: dict[str, Any] = {name: self._read(name, request) for name in self.names if name != "session"}
-        if self.session is not None:
-            listed["session"] = await self._session(self.session, request, params)
         if self.auth_token:
             listed["auth_token"] = auth_token
+        if self.session is not None:
+            return self._with_session(self.session, request, params, listed)
         return ConnectInfo(extra=self.extra, **listed)
+
+    async def _with_session(
+        self, options: SessionOptions, request: Request, params: Mapping[str, Any], listed: dict[str, Any]
+    ) -> ConnectInfo:
+        return ConnectInfo(extra=self.extra, session=await self._session(options, request, params), **listed)
 
     def _read(self, name: str, request: Request) -> object:
         match name:

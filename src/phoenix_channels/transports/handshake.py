@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import anyio
 from msgspec import Struct
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("phoenix_channels")
 
+T = TypeVar("T")
+
 READ_BATCH = 32
 """Messages of one client that may be taken in a row before others get their turn."""
+READ_BATCH_BYTES = 64 * 1024
+"""Likewise bytes of messages: as large as they may be, above all when they have come compressed."""
 CLOSE_TIMEOUT = 10.0
 """Seconds that a client, or a server, may take to finish a close that we have asked for."""
 
@@ -94,44 +99,40 @@ async def connect(
     """Ask the socket, once the request itself is in order."""
     if endpoint.hub.current_lane().draining:
         return UNAVAILABLE
-    mount, started = match.mount, time.perf_counter()
+    asked = _Asked(endpoint, match, request, params, time.perf_counter())
+    socket_class = match.mount.socket_class
     try:
-        with anyio.fail_after(mount.socket_class.connect_timeout) as scope:
-            info = await mount.connect_info.build(request, params, negotiated.auth_token)
-            serializer = _negotiate_version(match, params)
-            if serializer is None and issubclass(mount.socket_class, Socket):
-                return FORBIDDEN
-            asked = _Asked(endpoint, match, request, params, serializer, started)
-            socket = mount.socket_class()
-            socket.endpoint = endpoint
-            socket.transport = match.transport
-            socket.subprotocol = negotiated.subprotocol
-            if isinstance(socket, Socket) and serializer is not None:
-                socket.serializer = spoken(serializer)
-            try:
-                result: Any = socket.connect(params, info)
-                if hasattr(result, "__await__"):
-                    result = await result
-            except BaseException as raised:
-                refused = sole(raised)
-                if not isinstance(refused, ConnectRefused):
-                    raise
-                return asked.refuse(refused, info)
-        if scope.cancel_called:
-            # Code that shields itself from cancellation comes late all the same.
-            raise TimeoutError
+        info, time_left = await _connect_info(match, request, params, negotiated)
+        asked.serializer = _negotiate_version(match, params)
+        if asked.serializer is None and issubclass(socket_class, Socket):
+            return FORBIDDEN
+        socket = socket_class()
+        socket.endpoint = endpoint
+        socket.transport = match.transport
+        socket.subprotocol = negotiated.subprotocol
+        if isinstance(socket, Socket) and asked.serializer is not None:
+            socket.serializer = spoken(asked.serializer)
+        try:
+            result: Any = socket.connect(params, info)
+            if hasattr(result, "__await__"):
+                result, _ = await _in_time(result, time_left)
+        except BaseException as raised:
+            refused = sole(raised)
+            if not isinstance(refused, ConnectRefused):
+                raise
+            return asked.refuse(refused, info)
         socket_id: Any = socket.id()
     except BaseException as raised:
         # User code that raises GeneratorExit by hand fails like any other; a coroutine that is closed may return.
         if is_cancellation(raised) and not isinstance(raised, GeneratorExit):
             raise
-        _logger.exception("%s: connect or id failed", mount.socket_class.__qualname__)
+        _logger.exception("%s: connect or id failed", socket_class.__qualname__)
         return Response.error(500, "Internal Server Error")
     if result is not None:
         asked.tell("error", info)
         _logger.error(
             "%s.connect returned %.200r; legal is None, and to refuse: raise ConnectRefused",
-            mount.socket_class.__qualname__,
+            socket_class.__qualname__,
             result,
         )
         return FORBIDDEN
@@ -139,10 +140,32 @@ async def connect(
         if inspect.iscoroutine(socket_id):
             socket_id.close()
         asked.tell("error", info)
-        _logger.warning("%s.id returned %r; legal are a string and None", mount.socket_class.__qualname__, socket_id)
+        _logger.warning("%s.id returned %r; legal are a string and None", socket_class.__qualname__, socket_id)
         return FORBIDDEN
     asked.tell("ok", info)
-    return Accepted(match, socket, serializer, socket_id, negotiated.subprotocol)
+    return Accepted(match, socket, asked.serializer, socket_id, negotiated.subprotocol)
+
+
+async def _connect_info(
+    match: Match, request: Request, params: Params, negotiated: Negotiated
+) -> tuple[ConnectInfo, float]:
+    """What ``connect`` gets, and the seconds that are left to it."""
+    info = match.mount.connect_info.build(request, params, negotiated.auth_token)
+    seconds = match.mount.socket_class.connect_timeout
+    return (info, seconds) if isinstance(info, ConnectInfo) else await _in_time(info, seconds)
+
+
+async def _in_time(awaitable: Awaitable[T], seconds: float) -> tuple[T, float]:
+    """What it comes to, and the seconds that are left then.
+
+    Raises:
+        TimeoutError: it took longer; also code that shields itself from cancellation, and comes late all the same.
+    """
+    with anyio.CancelScope(deadline=anyio.current_time() + seconds) as scope:
+        result = await awaitable
+        if not scope.cancel_called:
+            return result, scope.deadline - anyio.current_time()
+    raise TimeoutError
 
 
 def _negotiate_version(match: Match, params: Params) -> Serializer | None:
@@ -168,15 +191,15 @@ def spoken(serializer: Serializer) -> Serializer:
 
 
 @final
-class _Asked(Struct, frozen=True):
+class _Asked(Struct):
     """A request that got as far as ``connect``."""
 
     endpoint: Endpoint
     match: Match
     request: Request
     params: Params
-    serializer: Serializer | None
     started: float
+    serializer: Serializer | None = None
 
     def refuse(self, refused: ConnectRefused, info: ConnectInfo) -> Response:
         """The response to a request that ``connect`` has refused (P-010)."""
@@ -237,20 +260,27 @@ def websocket_terms(match: Match, *, sees_frames: bool = False) -> Terms:
     return Terms(timeout=options.timeout, max_frame_size=most, drainer=match.mount.drainer)
 
 
-def upgrade_error(request: Request) -> Response | None:
+def upgrade_error(request: Request, http_version: str = "1.1") -> Response | None:
     """The answer to a request that is no valid WebSocket upgrade; names the header (P-009)."""
+    if http_version == "1.0":
+        return Response(400, b"HTTP version HTTP/1.0 unsupported")
     for name, wanted in (("connection", "upgrade"), ("upgrade", "websocket")):
         values = request.headers(name)
         if not any(wanted == token.strip().lower() for value in values for token in value.split(",")):
             return _bad_header(f"'{name}' header must contain '{wanted}'", values)
-    if request.header("host") is None:
-        return Response(400, b"'host' header is absent")
+    if (error := host_error(request)) is not None:
+        return error
     values = request.headers("sec-websocket-version")
     if values != ["13"]:
         return _bad_header("'sec-websocket-version' header must equal '13'", values)
     if request.header("sec-websocket-key") is None:
         return Response(400, b"'sec-websocket-key' header is absent")
     return None
+
+
+def host_error(request: Request) -> Response | None:
+    """The answer to a request without a host (P-009); some servers let it through."""
+    return Response(400, b"'host' header is absent") if request.header("host") is None else None
 
 
 def _bad_header(what: str, values: list[str]) -> Response:

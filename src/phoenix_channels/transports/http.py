@@ -37,7 +37,7 @@ class Request:
     ``scheme`` is ``http`` or ``https``, also for a WebSocket; ``path`` is as it was sent; ``query`` is raw.
     """
 
-    __slots__ = ("_headers", "method", "path", "peer", "query", "scheme", "ssl_cert")
+    __slots__ = ("_headers", "_values", "method", "path", "peer", "query", "scheme", "ssl_cert")
 
     def __init__(
         self,
@@ -57,6 +57,12 @@ class Request:
         self.peer = peer
         self.ssl_cert = ssl_cert
         self._headers = [(name.lower(), value) for name, value in headers]
+        self._values: dict[str, list[str]] = {}
+        for name, value in self._headers:
+            if name in self._values:
+                self._values[name].append(value)
+            else:
+                self._values[name] = [value]
 
     @property
     def all_headers(self) -> list[tuple[str, str]]:
@@ -65,13 +71,12 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The first header of this name, in upper or lower case."""
-        wanted = name.lower()
-        return next((value for key, value in self._headers if key == wanted), None)
+        values = self._values.get(name.lower())
+        return None if values is None else values[0]
 
     def headers(self, name: str) -> list[str]:
         """All headers of this name, in upper or lower case."""
-        wanted = name.lower()
-        return [value for key, value in self._headers if key == wanted]
+        return list(self._values.get(name.lower(), ()))
 
     @property
     def authority(self) -> tuple[str, int]:

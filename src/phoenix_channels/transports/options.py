@@ -33,7 +33,10 @@ class WebSocketOptions(Options, frozen=True, kw_only=True):
     A server that hands over whole messages only is judged by the message.
     """
     compress: bool = False
-    """Accept permessage-deflate when a client offers it (P-085); under ASGI this is the server's to decide."""
+    """Accept permessage-deflate when a client offers it (P-085).
+
+    Under ASGI this is the server's to decide, except on the fast lane.
+    """
     subprotocols: Sequence[str] = ()
     """Legal values of ``Sec-WebSocket-Protocol``, the preferred one first; empty to ignore the header (P-017)."""
     error_handler: ErrorHandler | None = None

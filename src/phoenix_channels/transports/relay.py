@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from phoenix_channels.protocol.longpoll import Posted
 from phoenix_channels.protocol.messages import EncodedBroadcast, Opcode
-from phoenix_channels.pubsub.local import Subscription
+from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.runtime.driver import Driver
 from phoenix_channels.runtime.hub import Hub
 from phoenix_channels.runtime.lane import Lane

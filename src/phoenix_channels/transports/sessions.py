@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.longpoll import Answer, Posted, Session
-from phoenix_channels.protocol.messages import Frame, Opcode
+from phoenix_channels.protocol.messages import Frame, FrameBatch, Opcode
 from phoenix_channels.pubsub.local import LocalPubSub
+from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.runtime.driver import Driver, Terms
 from phoenix_channels.socket import BaseSocket
 from phoenix_channels.token.signing import derive_key, sign, verify
@@ -78,7 +79,11 @@ class LocalSession:
     def queued_bytes(self) -> int:
         return self._pending_bytes + self._session.buffered_bytes
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frames: Frame | FrameBatch, source: Subscription | None = None) -> None:
+        for frame in frames.frames:
+            self._write(frame)
+
+    def _write(self, frame: Frame) -> None:
         if self.driver.closed:
             return
         queued, limits = self.queued_bytes, self.driver.limits
@@ -98,6 +103,9 @@ class LocalSession:
 
     def ping(self, payload: bytes) -> bool:
         return False
+
+    def resume_reading(self) -> None:
+        """Nothing to do: POSTs wait by themselves."""
 
     def close(self, code: int) -> None:
         self.died = code in (CloseCode.INTERNAL_ERROR, CloseCode.TOO_BIG)

@@ -15,9 +15,7 @@ handler alone would be asked only after the 101.  There is no HTTP here beyond t
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
-from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 from weakref import WeakKeyDictionary
 
@@ -34,14 +32,17 @@ from websockets.protocol import Event, State
 from websockets.typing import Subprotocol
 
 from phoenix_channels.protocol.close_codes import CloseCode
-from phoenix_channels.protocol.messages import Frame, Opcode
+from phoenix_channels.protocol.messages import Frame, FrameBatch, Opcode
+from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.runtime.driver import Driver
 from phoenix_channels.runtime.outbox import Outbox
 from phoenix_channels.runtime.tasks import Task
 from phoenix_channels.socket import BaseSocket
+from phoenix_channels.transports.direct import DirectSink
 from phoenix_channels.transports.handshake import (
     CLOSE_TIMEOUT,
     READ_BATCH,
+    READ_BATCH_BYTES,
     Accepted,
     handshake,
     log_transport,
@@ -110,11 +111,14 @@ class WebSocketsTransport:
         driver.on_close = lambda: watchdogs.append(driver.spawn(_abort_later, connection))
         try:
             await driver.start(_sink(driver, connection))
-            for number in count(1):
+            number = size = 0
+            while True:
                 data = await connection.recv()
                 driver.receive(data, Opcode.TEXT if isinstance(data, str) else Opcode.BINARY)
-                if number % READ_BATCH == 0:
+                number, size = number + 1, size + len(data)
+                if number >= READ_BATCH or size >= READ_BATCH_BYTES:
                     # What has arrived already is taken without a pause.
+                    number = size = 0
                     await checkpoint()
                 if driver.reading_paused:
                     await _pause(driver, connection)
@@ -267,52 +271,75 @@ def _sink(driver: Driver[BaseSocket], connection: AnyConnection) -> AsyncioSink 
     return Outbox(driver, send, close, ping)
 
 
+_OPEN: Final = State.OPEN
+
+
 @final
-class AsyncioSink:
-    """Writes prepared frames straight to the asyncio transport: no task, no copy, no second framing."""
+class AsyncioSink(DirectSink):
+    """Writes to the asyncio transport of a connection of the library."""
 
-    __slots__ = ("_closing", "_connection", "_driver", "_limit")
-
-    @property
-    def queued_bytes(self) -> int:
-        # asyncio tells only the library when the buffer has drained; the limit of the outbox is the bound here.
-        return 0
+    __slots__ = ("_connection", "_protocol")
 
     def __init__(self, driver: Driver[BaseSocket], connection: AsyncioConnection) -> None:
-        self._driver = driver
+        # Compressed every frame depends on those before it: then the library has to frame it.
+        super().__init__(driver, connection.transport, prepared=not connection.protocol.extensions)
         self._connection = connection
-        self._limit = driver.limits.outbox_bytes
-        self._closing = False
+        self._protocol = connection.protocol
+        # The transport tells the library alone, which has its own writers to hold up.
+        pause, resume, lose = connection.pause_writing, connection.resume_writing, connection.connection_lost
 
-    def write(self, frame: Frame) -> None:
-        connection = self._connection
-        transport: asyncio.Transport = connection.transport
-        if self._closing or connection.protocol.state is not State.OPEN or transport.is_closing():
+        def pause_writing() -> None:
+            pause()
+            self.pause_writing()
+
+        def resume_writing() -> None:
+            resume()
+            self.resume_writing()
+
+        def connection_lost(exc: Exception | None) -> None:
+            self.lost()
+            lose(exc)
+
+        connection.connection_lost = connection_lost  # type: ignore[method-assign]
+        connection.pause_writing = pause_writing  # type: ignore[method-assign]
+        connection.resume_writing = resume_writing  # type: ignore[method-assign]
+
+    def write(self, frames: Frame | FrameBatch, source: Subscription | None = None) -> None:
+        # The library may have closed the connection by itself.
+        if self._protocol.state is not _OPEN:
             return
-        queued = transport.get_write_buffer_size()
-        # A frame larger than the bound passes through an empty buffer: it has to go some way.
-        if queued and queued + len(frame) > self._limit:
-            self._driver.overflow(1)
-        elif connection.protocol.extensions:
-            # Compressed: every frame depends on those before it, so the library has to frame it.
-            if frame.opcode is Opcode.TEXT:
-                connection.protocol.send_text(frame.data)
-            else:
-                connection.protocol.send_binary(frame.data)
-            transport.write(b"".join(connection.protocol.data_to_send()))
+        # As DirectSink.write, without the price of a call for each client of a fan-out.
+        if self._direct:
+            self._send(frames.wire)
+        elif not self._closing:
+            self._write_each(frames, source)
+
+    def encode(self, frame: Frame) -> bytes:
+        if self._prepared:
+            return frame.wire
+        if frame.opcode is Opcode.TEXT:
+            self._protocol.send_text(frame.data)
         else:
-            transport.write(frame.wire)
+            self._protocol.send_binary(frame.data)
+        return b"".join(self._protocol.data_to_send())
 
     def ping(self, payload: bytes) -> bool:
-        connection = self._connection
-        if not self._closing and connection.protocol.state is State.OPEN and not connection.transport.is_closing():
-            connection.protocol.send_ping(payload)
-            connection.transport.write(b"".join(connection.protocol.data_to_send()))
-        return True
+        return self._protocol.state is not _OPEN or super().ping(payload)
+
+    def resume_writing(self) -> None:
+        if self._protocol.state is not _OPEN:
+            # Closed by the library: it has answered the client's close, or a broken frame.
+            self.stop()
+        super().resume_writing()
 
     def close(self, code: int) -> None:
-        self._closing = True
+        if self._protocol.state is _OPEN:
+            self.write_all()
+        self.stop()
         self._driver.spawn(self._close, code)
+
+    def resume_reading(self) -> None:
+        """Nothing to do: the handler waits by itself."""
 
     async def _close(self, code: int) -> None:
         await self._connection.close(code)

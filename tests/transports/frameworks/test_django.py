@@ -17,7 +17,7 @@ from django.urls import path
 from phoenix_channels import Endpoint
 from tests.transports.app import Journal
 from tests.transports.clients import ask, connect
-from tests.transports.servers import running_uvicorn
+from tests.transports.servers import Run
 
 urls: Any = ModuleType("urls_of_a_django_project")
 
@@ -51,8 +51,16 @@ def application(endpoint: Endpoint, django_application: Any) -> Any:
     return application
 
 
-async def test_beside(application: Any, endpoint: Endpoint, journal: Journal, http: httpx.AsyncClient) -> None:
-    async with running_uvicorn(application) as (server, port):
+async def test_beside(
+    *,
+    application: Any,
+    endpoint: Endpoint,
+    journal: Journal,
+    http: httpx.AsyncClient,
+    run: Run,
+    stopped: tuple[str, str],
+) -> None:
+    async with run(application) as (server, port):
         base = f"http://127.0.0.1:{port}"
         async with connect(port) as client:
             await client.join("room:a")
@@ -67,5 +75,5 @@ async def test_beside(application: Any, endpoint: Endpoint, journal: Journal, ht
             assert (await ask(port, "/view/")).status == 404
             server.should_exit = True
             assert await client.close_code() == 1012
-    assert journal.terminated == [("room:a", ("shutdown", "closed"))]
+    assert journal.terminated == [("room:a", stopped)]
     assert endpoint.health().draining

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from phoenix_channels import Endpoint
 from tests.transports.app import Journal
 from tests.transports.clients import ask, connect
-from tests.transports.servers import uvicorn_server
+from tests.transports.servers import Serve
 
 
 def with_views(app: FastAPI, endpoint: Endpoint) -> FastAPI:
@@ -42,12 +42,12 @@ def with_views(app: FastAPI, endpoint: Endpoint) -> FastAPI:
 @pytest.mark.parametrize("with_lifespan", [True, False])
 @pytest.mark.parametrize("at", ["/", "/ws"])
 async def test_mounted(
-    endpoint: Endpoint, journal: Journal, http: httpx.AsyncClient, at: str, with_lifespan: bool
+    *, endpoint: Endpoint, journal: Journal, http: httpx.AsyncClient, at: str, with_lifespan: bool, serve: Serve
 ) -> None:
     app = with_views(FastAPI(lifespan=endpoint.lifespan if with_lifespan else None), endpoint)
     app.mount(at, endpoint)
     path = f"{at.rstrip('/')}/socket/websocket"
-    async with uvicorn_server(app) as port:
+    async with serve(app) as port:
         base = f"http://127.0.0.1:{port}"
         async with connect(port, path=path) as one, connect(port, path=path) as two:
             for client in (one, two):
@@ -67,7 +67,7 @@ async def test_mounted(
     assert endpoint.statistics().connections == 0
 
 
-async def test_under_middleware(endpoint: Endpoint, journal: Journal, http: httpx.AsyncClient) -> None:
+async def test_under_middleware(endpoint: Endpoint, journal: Journal, http: httpx.AsyncClient, serve: Serve) -> None:
     app = with_views(FastAPI(), endpoint)
 
     @app.middleware("http")
@@ -77,14 +77,16 @@ async def test_under_middleware(endpoint: Endpoint, journal: Journal, http: http
         return response
 
     app.mount("/", endpoint)
-    async with uvicorn_server(app) as port, connect(port) as client:
+    async with serve(app) as port, connect(port) as client:
         await client.join("room:a")
         response = await http.post(f"http://127.0.0.1:{port}/posts/room:a")
         assert response.headers["x-stamp"] == "was here"
         assert (await client.receive())[3] == "post"
 
 
-async def test_a_lifespan_of_the_application_around_the_endpoints(endpoint: Endpoint, journal: Journal) -> None:
+async def test_a_lifespan_of_the_application_around_the_endpoints(
+    endpoint: Endpoint, journal: Journal, serve: Serve
+) -> None:
     steps: list[str] = []
 
     @asynccontextmanager
@@ -97,16 +99,16 @@ async def test_a_lifespan_of_the_application_around_the_endpoints(endpoint: Endp
 
     app = FastAPI(lifespan=lifespan)
     app.mount("/", endpoint)
-    async with uvicorn_server(app) as port, connect(port) as client:
+    async with serve(app) as port, connect(port) as client:
         await client.join("room:a")
     assert steps == ["up", "down, 0 connections", "drained: True"]
 
 
-async def test_under_a_root_path(endpoint: Endpoint, http: httpx.AsyncClient) -> None:
+async def test_under_a_root_path(endpoint: Endpoint, http: httpx.AsyncClient, serve: Serve) -> None:
     # As behind a proxy that strips the prefix.
     app = with_views(FastAPI(), endpoint)
     app.mount("/ws", endpoint)
-    async with uvicorn_server(app, root_path="/prefix") as port, connect(port, path="/ws/socket/websocket") as client:
+    async with serve(app, root_path="/prefix") as port, connect(port, path="/ws/socket/websocket") as client:
         await client.join("room:a")
         await http.post(f"http://127.0.0.1:{port}/posts/room:a")
         assert (await client.receive())[3] == "post"

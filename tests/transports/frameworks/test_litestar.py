@@ -12,7 +12,7 @@ from litestar.types import Receive, Scope, Send
 from phoenix_channels import Endpoint
 from tests.transports.app import Journal
 from tests.transports.clients import ask, connect
-from tests.transports.servers import running_uvicorn, uvicorn_server
+from tests.transports.servers import Run, Serve
 
 
 def application(endpoint: Endpoint, at: str, **options: Any) -> Litestar:
@@ -35,10 +35,18 @@ def application(endpoint: Endpoint, at: str, **options: Any) -> Litestar:
 @pytest.mark.parametrize("with_lifespan", [True, False])
 @pytest.mark.parametrize(("at", "path"), [("/", "/socket/websocket"), ("/ws", "/ws/socket/websocket")])
 async def test_mounted(
-    *, endpoint: Endpoint, journal: Journal, http: httpx.AsyncClient, at: str, path: str, with_lifespan: bool
+    *,
+    endpoint: Endpoint,
+    journal: Journal,
+    http: httpx.AsyncClient,
+    at: str,
+    path: str,
+    with_lifespan: bool,
+    run: Run,
+    stopped: tuple[str, str],
 ) -> None:
     app = application(endpoint, at, lifespan=[endpoint.lifespan] if with_lifespan else None)
-    async with running_uvicorn(app) as (server, port):
+    async with run(app) as (server, port):
         base = f"http://127.0.0.1:{port}"
         async with connect(port, path=path) as client:
             await client.join("room:a")
@@ -49,11 +57,11 @@ async def test_mounted(
             assert (await http.get(f"{base}{path}")).status_code == 400
             server.should_exit = True
             assert await client.close_code() == 1012
-    assert journal.terminated == [("room:a", ("shutdown", "closed"))]
+    assert journal.terminated == [("room:a", stopped)]
     assert endpoint.health().draining is with_lifespan
 
 
-async def test_under_a_root_path(endpoint: Endpoint) -> None:
+async def test_under_a_root_path(endpoint: Endpoint, serve: Serve) -> None:
     app = application(endpoint, "/ws")
-    async with uvicorn_server(app, root_path="/prefix") as port, connect(port, path="/ws/socket/websocket") as client:
+    async with serve(app, root_path="/prefix") as port, connect(port, path="/ws/socket/websocket") as client:
         await client.join("room:a")

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 from phoenix_channels import Endpoint
 from tests.transports.app import Journal, eventually
 from tests.transports.clients import ask, connect
-from tests.transports.servers import running_uvicorn, uvicorn_server
+from tests.transports.servers import Run, Serve
 
 
 async def hello(request: Request) -> Response:
@@ -41,10 +41,18 @@ def application(endpoint: Endpoint, at: str, **options: Any) -> Starlette:
 @pytest.mark.parametrize("with_lifespan", [True, False])
 @pytest.mark.parametrize(("at", "path"), [("/", "/socket/websocket"), ("/ws", "/ws/socket/websocket")])
 async def test_mounted(
-    *, endpoint: Endpoint, journal: Journal, http: httpx.AsyncClient, at: str, path: str, with_lifespan: bool
+    *,
+    endpoint: Endpoint,
+    journal: Journal,
+    http: httpx.AsyncClient,
+    at: str,
+    path: str,
+    with_lifespan: bool,
+    run: Run,
+    stopped: tuple[str, str],
 ) -> None:
     app = application(endpoint, at, lifespan=endpoint.lifespan if with_lifespan else None)
-    async with running_uvicorn(app) as (server, port), connect(port, path=path) as client:
+    async with run(app) as (server, port), connect(port, path=path) as client:
         await client.join("room:a")
         await client.push("room:a", "shout", {"n": 1})
         assert await client.receive() == [None, None, "room:a", "shout", {"n": 1}]
@@ -63,28 +71,28 @@ async def test_mounted(
         # The client is still there when the server stops.
         server.should_exit = True
         assert await client.close_code() == 1012
-    assert journal.terminated == [("room:a", ("shutdown", "closed"))]
+    assert journal.terminated == [("room:a", stopped)]
     assert endpoint.health().draining is with_lifespan
 
 
-async def test_the_path_without_the_mount_is_not_the_endpoints(endpoint: Endpoint) -> None:
-    async with uvicorn_server(application(endpoint, "/ws")) as port:
+async def test_the_path_without_the_mount_is_not_the_endpoints(endpoint: Endpoint, serve: Serve) -> None:
+    async with serve(application(endpoint, "/ws")) as port:
         assert (await ask(port, "/socket/websocket")).status in (403, 404)
         assert (await ask(port, "/ws/socket/websocket")).status == 101
         assert (await ask(port, "/ws/ws/socket/websocket")).status == 404
 
 
-async def test_mounted_in_a_mount(endpoint: Endpoint) -> None:
+async def test_mounted_in_a_mount(endpoint: Endpoint, serve: Serve) -> None:
     app = Starlette(routes=[Mount("/api", routes=[Mount("/{version}", endpoint)])])
-    async with uvicorn_server(app) as port, connect(port, path="/api/v1/socket/websocket") as client:
+    async with serve(app) as port, connect(port, path="/api/v1/socket/websocket") as client:
         await client.join("room:a")
 
 
 @pytest.mark.parametrize("at", ["/", "/ws"])
-async def test_under_a_root_path(endpoint: Endpoint, http: httpx.AsyncClient, at: str) -> None:
+async def test_under_a_root_path(endpoint: Endpoint, http: httpx.AsyncClient, at: str, serve: Serve) -> None:
     # As behind a proxy that strips the prefix.
     app = application(endpoint, at)
-    async with uvicorn_server(app, root_path="/prefix") as port:
+    async with serve(app, root_path="/prefix") as port:
         path = f"{at.rstrip('/')}/socket/websocket"
         async with connect(port, path=path) as client:
             await client.join("room:a")
@@ -92,7 +100,7 @@ async def test_under_a_root_path(endpoint: Endpoint, http: httpx.AsyncClient, at
         assert (await ask(port, f"/prefix{path}")).status in (403, 404)
 
 
-async def test_under_middleware(endpoint: Endpoint, http: httpx.AsyncClient) -> None:
+async def test_under_middleware(endpoint: Endpoint, http: httpx.AsyncClient, serve: Serve) -> None:
     class Stamp(BaseHTTPMiddleware):
         async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
             response = await call_next(request)
@@ -104,7 +112,7 @@ async def test_under_middleware(endpoint: Endpoint, http: httpx.AsyncClient) -> 
         Middleware(GZipMiddleware, minimum_size=1),
         Middleware(CORSMiddleware, allow_origins=["*"]),
     ]
-    async with uvicorn_server(application(endpoint, "/", middleware=middleware)) as port:
+    async with serve(application(endpoint, "/", middleware=middleware)) as port:
         async with connect(port) as client:
             await client.join("room:a")
         for target, status in (("/hello", 200), ("/socket/websocket", 400), ("/nowhere", 404)):
@@ -128,8 +136,8 @@ def test_the_test_client_of_starlette(endpoint: Endpoint, journal: Journal) -> N
     assert journal.terminated == [("room:a", ("shutdown", "closed"))] * 2
 
 
-async def test_terminate_is_waited_for_without_a_lifespan(endpoint: Endpoint, journal: Journal) -> None:
-    async with uvicorn_server(application(endpoint, "/"), lifespan="off") as port, connect(port) as client:
+async def test_terminate_is_waited_for_without_a_lifespan(endpoint: Endpoint, journal: Journal, serve: Serve) -> None:
+    async with serve(application(endpoint, "/"), lifespan="off") as port, connect(port) as client:
         await client.join("room:a")
         await client.push("room:a", "hang")
         await eventually(lambda: journal.received == ["hang"])

@@ -1,6 +1,6 @@
 """A small server, as somebody writes who has read the documentation; ended by signals.
 
-Run as ``python server.py uvicorn|serve|websockets|trio``; says on which port it listens, and what terminates.
+Run as ``python server.py uvicorn|fast|serve|websockets|trio``; says on which port it listens, and what terminates.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ endpoint.socket("/socket", UserSocket, drainer=Drainer(batch_size=1, batch_inter
 transport = WebSocketsTransport(endpoint)
 
 
-def main_uvicorn() -> None:
+def main_uvicorn(ws: str) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     say(listener.getsockname()[1])
-    server = uvicorn.Server(uvicorn.Config(endpoint, ws="websockets-sansio"))
+    server = uvicorn.Server(uvicorn.Config(endpoint, ws=ws))
     with contextlib.suppress(KeyboardInterrupt):  # as uvicorn.run does
         server.run(sockets=[listener])
 
@@ -85,7 +85,9 @@ async def main_trio() -> None:
 if __name__ == "__main__":
     match sys.argv[1]:
         case "uvicorn":
-            main_uvicorn()
+            main_uvicorn("websockets-sansio")
+        case "fast":
+            main_uvicorn("phoenix_channels.transports.uvicorn:WebSocketProtocol")
         case "serve":
             main_serve()
         case "websockets":

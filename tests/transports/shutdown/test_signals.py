@@ -17,6 +17,7 @@ from tests.transports.clients import connect
 SERVER = Path(__file__).with_name("server.py")
 SEEN = {
     "uvicorn": (1012, "('shutdown', 'closed')"),
+    "fast": (1012, "('shutdown', 'draining')"),
     "serve": (1012, "('shutdown', 'draining')"),
     "websockets": (1012, "('shutdown', 'draining')"),
     "trio": (1012, "('shutdown', 'draining')"),
@@ -55,7 +56,7 @@ async def test_a_signal_ends_it_cleanly(kind: str, number: signal.Signals) -> No
     for complaint in ("Traceback", "Warning", "destroyed", "never retrieved", "ERROR"):
         assert complaint not in stderr
     # uvicorn ends by the signal that it has caught.
-    assert process.returncode in (0, -number if kind in ("uvicorn", "serve") else 0)
+    assert process.returncode in (0, -number if kind in ("uvicorn", "fast", "serve") else 0)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

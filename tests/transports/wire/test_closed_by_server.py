@@ -8,7 +8,7 @@ import pytest
 from phoenix_channels import Endpoint, WebSocketOptions
 from tests.transports.app import Journal, eventually, make_endpoint, socket_class
 from tests.transports.clients import connect, connect_raw
-from tests.transports.servers import KINDS, Serve
+from tests.transports.servers import SEEING, Serve
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ async def test_silence(serve: Serve) -> None:
 
 
 @pytest.mark.feature("C11")
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("websockets")], scope="module")
+@pytest.mark.parametrize("kind", SEEING, scope="module")
 async def test_pings_are_signs_of_life_where_the_server_shows_them(serve: Serve) -> None:
     journal, endpoint = Journal(), Endpoint()
     endpoint.socket("/socket", socket_class(journal), websocket=WebSocketOptions(timeout=1.0))

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from phoenix_channels import Endpoint, RawSocket, WebSocketOptions
+from tests.transports import servers
 from tests.transports.clients import RawClient, ask, connect_raw
-from tests.transports.servers import KINDS, Serve
+from tests.transports.servers import Serve
 
 PATH = "/socket/websocket"
 PING, PONG, TEXT = 9, 10, 1
 
-SEEING = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("websockets")], scope="module")
-BLIND = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("uvicorn")], scope="module")
+SEEING = pytest.mark.parametrize("kind", servers.SEEING, scope="module")
+BLIND = pytest.mark.parametrize("kind", servers.BLIND, scope="module")
 
 
 class EchoSocket(RawSocket):

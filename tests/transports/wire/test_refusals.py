@@ -92,7 +92,6 @@ async def test_other_methods(port: int, journal: Journal, method: str) -> None:
         ({"sec_websocket_version": "12"}, "Sec-WebSocket-Version"),
         ({"sec_websocket_version": None}, "Sec-WebSocket-Version"),
         ({"sec_websocket_key": None}, "Sec-WebSocket-Key"),
-        ({"sec_websocket_key": "short"}, "Sec-WebSocket-Key"),
     ],
 )
 async def test_a_request_that_is_no_upgrade(port: int, headers: dict[str, Any], body: str) -> None:
@@ -102,11 +101,15 @@ async def test_a_request_that_is_no_upgrade(port: int, headers: dict[str, Any], 
     assert response.body.count(b"\n") <= 1
 
 
-async def test_a_request_without_a_host(port: int, kind: str) -> None:
+async def test_a_key_of_another_length(port: int, kind: str) -> None:
+    # Phoenix takes any; the parser of the library does not.
+    response = await ask(port, f"{WEBSOCKET}?vsn=2.0.0", sec_websocket_key="short")
+    assert response.status == (101 if kind.startswith("fast") else 400)
+
+
+async def test_a_request_without_a_host(port: int) -> None:
     response = await ask(port, f"{WEBSOCKET}?vsn=2.0.0", host=None)
-    # uvicorn's parser of HTTP does not let it through to the application.
-    body = b"Invalid HTTP request received." if kind.startswith("uvicorn") else b"'host' header is absent"
-    assert (response.status, response.body) == (400, body)
+    assert (response.status, response.body) == (400, b"'host' header is absent")
 
 
 async def test_connect_says_no_before_anybody_looks_at_the_upgrade(port: int, journal: Journal) -> None:

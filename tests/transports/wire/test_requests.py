@@ -77,7 +77,7 @@ async def test_the_info_of_a_connection(port: int, journal: Journal) -> None:
 async def test_tls(serve: Serve, kind: str) -> None:
     journal = Journal()
     options: dict[str, Any] = {"ssl_certfile": CERTIFICATE}
-    if not kind.startswith("uvicorn"):
+    if kind.startswith("websockets"):
         options = {"ssl": ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)}
         options["ssl"].load_cert_chain(CERTIFICATE)
     trusting = ssl.create_default_context(cafile=CERTIFICATE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict, assert_type
+from typing import Any, ClassVar, TypedDict, assert_type
 
 from msgspec import Struct
 from websockets.asyncio.server import serve
@@ -17,9 +17,11 @@ from phoenix_channels import (
     ConnectRefused,
     Endpoint,
     JoinRefused,
+    Latest,
     Limits,
     Reply,
     ReplyRef,
+    SlowConsumer,
     Socket,
     Statistics,
     Stop,
@@ -47,6 +49,7 @@ class Typing(TypedDict):
 
 class NotificationChannel(Channel["UserSocket"]):
     shutdown = 2
+    slow_consumer = "drop_oldest"
 
     async def join(self, payload: Any) -> str:
         assert_type(self.socket, UserSocket)
@@ -102,7 +105,13 @@ class NotificationChannel(Channel["UserSocket"]):
         print(reason)
 
 
+def by_title(event: str, payload: Any) -> tuple[str, str]:
+    return event, payload["title"]
+
+
 class StatsChannel(Channel["UserSocket"]):
+    slow_consumer = Latest(key=by_title)
+
     def __init__(self, period: int, *, unit: str = "days") -> None:
         self.title = f"{self.topic}: {period} {unit}"
 
@@ -112,6 +121,8 @@ class StatsChannel(Channel["UserSocket"]):
 
 class LobbyChannel(Channel):
     """Without a type argument the socket is a plain one."""
+
+    slow_consumer: ClassVar[SlowConsumer] = Latest(key=lambda event, payload: event + payload["id"])
 
     def handle_info(self, message: str) -> Stop | None:
         assert_type(self.socket, Socket)

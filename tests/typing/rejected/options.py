@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from phoenix_channels import (
+    Channel,
     ConnectInfo,
     Drainer,
     Endpoint,
+    Latest,
     LongPollOptions,
     RawSocket,
     Request,
@@ -34,6 +36,26 @@ class EchoSocket(RawSocket):
         return 1
 
 
+class PositionChannel(Channel):
+    slow_consumer = "drop"  # error
+
+
+class PriceChannel(Channel):
+    slow_consumer = None  # error
+
+
+class CursorChannel(Channel):
+    slow_consumer = Latest  # error
+
+
+def by_payload(payload: Any) -> str:
+    return str(payload)
+
+
+def by_event_to_list(event: str, payload: Any) -> list[str]:
+    return [event]
+
+
 async def explain_later(request: Request, reason: object) -> Response:
     return Response(429)
 
@@ -50,6 +72,13 @@ async def ours_later(origin: object) -> bool:
     return True
 
 
+Latest()  # error
+Latest("id")  # error
+Latest(key="id")  # error
+Latest(key=by_payload)  # error
+Latest(key=by_event_to_list)  # error
+latest = Latest(key=lambda event, _: event)
+latest.key = latest.key  # error
 WebSocketOptions("/live")  # error
 WebSocketOptions(time_out=5)  # error
 WebSocketOptions(timeout="a minute")  # error

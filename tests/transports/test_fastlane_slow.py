@@ -1,0 +1,238 @@
+"""Clients that do not read, or slowly, on the fast lane: what is kept for them, what is dropped, and who is closed."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from phoenix_channels import Channel, Endpoint, Limits, Reply, Socket, incoming
+from phoenix_channels.backpressure import Latest, SlowConsumer
+from tests.transports.app import eventually
+from tests.transports.clients import RawClient, connect, connect_raw, masked
+from tests.transports.fast import fast_server, on_loops
+
+pytestmark = on_loops
+LIMIT = 200_000
+PAD = "x" * 5_000
+MOST = 10_000
+"""More broadcasts than the buffers of any kernel take."""
+
+
+def by_parity(event: str, payload: Any) -> int:
+    parity: int = payload["n"] % 2
+    return parity
+
+
+def endpoint_of(policy: SlowConsumer, handled: list[Any] | None = None, **limits: int) -> Endpoint:
+    class RoomChannel(Channel):
+        slow_consumer = policy
+
+        @incoming
+        def echo(self, payload: Any) -> Reply:
+            if handled is not None:
+                handled.append(payload)
+            return Reply.ok(payload)
+
+    class RoomSocket(Socket):
+        channels = {"room:*": RoomChannel}
+
+    endpoint = Endpoint(limits=Limits(**{"outbox_bytes": LIMIT, **limits}))
+    endpoint.socket("/socket", RoomSocket)
+    return endpoint
+
+
+@asynccontextmanager
+async def two_clients(endpoint: Endpoint) -> AsyncGenerator[tuple[RawClient, Any]]:
+    """One that does not read, and one that does, in the same room."""
+    async with (
+        fast_server(endpoint) as port,
+        connect_raw(port, receive_buffer=4096) as slow,
+        connect(port) as fast,
+    ):
+        await slow.send("1", "1", "room:a", "phx_join", {})
+        await slow.receive_frame()
+        await fast.join("room:a")
+        yield slow, fast
+
+
+async def broadcast(endpoint: Endpoint, fast: Any, number: int, event: str = "n") -> None:
+    """Broadcast, and have it read by whoever reads."""
+    endpoint.broadcast("room:a", event, {"n": number, "pad": PAD})
+    assert (await fast.receive())[4]["n"] == number
+
+
+async def fill(endpoint: Endpoint, fast: Any, until: Any, event: str = "n") -> int:
+    """Broadcast until something becomes true; how many that were."""
+    for number in range(MOST):
+        if until():
+            return number
+        await broadcast(endpoint, fast, number, event)
+    raise AssertionError("it did not become true")
+
+
+async def numbers(slow: RawClient, last: int) -> list[int]:
+    """What a client has got, when it reads at last; up to this number."""
+    got: list[int] = []
+    while not got or got[-1] != last:
+        opcode, data = await slow.receive_frame()
+        assert opcode == 1
+        got.append(json.loads(data)[4]["n"])
+    return got
+
+
+async def test_one_that_catches_up_has_lost_nothing() -> None:
+    endpoint = endpoint_of("disconnect")
+    async with two_clients(endpoint) as (slow, fast):
+        count = await fill(endpoint, fast, lambda: endpoint.statistics().outbox_bytes > LIMIT // 2)
+        reading = numbers(slow, count - 1)
+        assert await reading == list(range(count))
+        await eventually(lambda: endpoint.statistics().outbox_bytes == 0)
+        await broadcast(endpoint, fast, count)
+        assert await numbers(slow, count) == [count]
+        assert endpoint.statistics().dropped_frames == 0
+
+
+async def test_one_that_does_not_is_closed_with_1013_after_what_it_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = endpoint_of("disconnect")
+    async with two_clients(endpoint) as (slow, fast):
+        count = await fill(endpoint, fast, lambda: endpoint.statistics().connections == 1)
+        await fast.call("room:a", "echo", 1)
+        got, frame = 0, await slow.receive_frame()
+        while frame[0] == 1:
+            assert json.loads(frame[1])[4]["n"] == got
+            got, frame = got + 1, await slow.receive_frame()
+        assert frame == (8, (1013).to_bytes(2, "big"))
+        assert got + endpoint.statistics().dropped_frames == count
+    assert "RoomSocket is too slow: closing it with 1013" in caplog.text
+
+
+async def test_drop_newest() -> None:
+    endpoint = endpoint_of("drop_newest")
+    async with two_clients(endpoint) as (slow, fast):
+        count = await fill(endpoint, fast, lambda: endpoint.statistics().dropped_frames >= 10)
+        await slow.stream.send(masked(1, json.dumps(["1", "2", "room:a", "echo", {"n": -1}]).encode()))
+        got: list[int] = []
+        while not got or got[-1] != -1:
+            message = json.loads((await slow.receive_frame())[1])
+            got.append(message[4]["response"]["n"] if message[3] == "phx_reply" else message[4]["n"])
+        assert got == [*range(count - endpoint.statistics().dropped_frames), -1]
+
+
+async def test_drop_oldest() -> None:
+    endpoint = endpoint_of("drop_oldest")
+    async with two_clients(endpoint) as (slow, fast):
+        count = await fill(endpoint, fast, lambda: endpoint.statistics().dropped_frames >= 10)
+        got = await numbers(slow, count - 1)
+        assert got == sorted(got)
+        assert len(got) + endpoint.statistics().dropped_frames == count
+        # What is missing is missing in one piece.
+        missing = sorted(set(range(count)) - set(got))
+        assert missing == list(range(missing[0], missing[0] + len(missing)))
+
+
+@pytest.mark.parametrize("policy", ["latest", Latest(key=by_parity)])
+async def test_latest(policy: SlowConsumer) -> None:
+    endpoint = endpoint_of(policy)
+    async with two_clients(endpoint) as (slow, fast):
+        count = await fill(endpoint, fast, lambda: endpoint.statistics().dropped_frames >= 100)
+        keys = 1 if policy == "latest" else 2
+        got = await numbers(slow, count - 1)
+        assert got == sorted(got)
+        assert got[-keys:] == list(range(count - keys, count))
+        assert len(got) + endpoint.statistics().dropped_frames == count
+        # And with nothing but a frame for each key, it is not in the way of anybody.
+        assert endpoint.statistics().outbox_bytes == 0
+        assert endpoint.statistics().connections == 2
+
+
+async def test_one_that_does_not_read_is_not_read() -> None:
+    handled: list[Any] = []
+    endpoint = endpoint_of("disconnect", handled, outbox_high_water=10_000)
+    async with two_clients(endpoint) as (slow, fast):
+        count = await fill(endpoint, fast, lambda: endpoint.statistics().outbox_bytes > 20_000)
+        await slow.send("1", "2", "room:a", "echo", {"n": -1})
+        await slow.send("1", "3", "room:a", "echo", {"n": -2})
+        for number in range(3):
+            await fast.call("room:a", "echo", number)
+        # The first has told the server that it goes too far.
+        assert handled in ([0, 1, 2], [{"n": -1}, 0, 1, 2])
+        assert await numbers(slow, count - 1) == list(range(count))
+        for number in (-1, -2):
+            assert json.loads((await slow.receive_frame())[1])[4]["response"] == {"n": number}
+
+
+async def test_pings_of_one_that_does_not_read_take_no_room() -> None:
+    endpoint = endpoint_of("disconnect")
+    async with two_clients(endpoint) as (slow, fast):
+        count = await fill(endpoint, fast, lambda: endpoint.statistics().outbox_bytes > 0)
+        queued = endpoint.statistics().outbox_bytes
+        for number in range(1000):
+            await slow.stream.send(masked(9, f"{number:0125}".encode()))
+        await fast.call("room:a", "echo", 1)
+        assert endpoint.statistics().outbox_bytes <= queued
+        pongs: list[int] = []
+        seen = 0
+        while not pongs or pongs[-1] != 999:
+            opcode, data = await slow.receive_frame()
+            if opcode == 10:
+                pongs.append(int(data))
+            else:
+                assert json.loads(data)[4]["n"] == seen
+                seen += 1
+        assert pongs == sorted(pongs)
+        assert seen <= count
+
+
+async def test_a_burst_in_one_turn_of_the_loop_makes_nobody_slow() -> None:
+    endpoint = endpoint_of("disconnect")
+    # Ten times what may wait for somebody who does not read.
+    count = 10 * LIMIT // len(PAD)
+    async with two_clients(endpoint) as (slow, fast):
+        for number in range(count):
+            endpoint.broadcast("room:a", "n", {"n": number, "pad": PAD})
+        assert [(await fast.receive())[4]["n"] for _ in range(count)] == list(range(count))
+        assert await numbers(slow, count - 1) == list(range(count))
+        assert endpoint.statistics().connections == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_frames_of_any_size_arrive_in_order_however_they_are_read(seed: int) -> None:
+    dice = random.Random(seed)
+    endpoint = endpoint_of("disconnect", outbox_bytes=100_000_000)
+    async with two_clients(endpoint) as (slow, fast):
+        sizes: list[int] = []
+        read = most_waited = waiting = 0
+        while len(sizes) < 2_000:
+            # Around what a socket takes at once, and what a transport keeps.
+            for size in dice.choices((0, 100, 5_000, 60_000, 200_000), (8, 4, 2, 1, 1), k=dice.randrange(20)):
+                endpoint.broadcast("room:a", "n", {"n": len(sizes), "pad": "x" * size})
+                sizes.append(size)
+            # A turn of the loop, and whatever it takes to answer.
+            await read_all(fast)
+            waiting = endpoint.statistics().outbox_bytes
+            most_waited = max(most_waited, waiting)
+            for _ in range(dice.randrange(len(sizes) - read + 1) if waiting else 0):
+                await check_next(slow, read, sizes)
+                read += 1
+        while read < len(sizes):
+            await check_next(slow, read, sizes)
+            read += 1
+        assert most_waited > LIMIT
+
+
+async def read_all(fast: Any) -> None:
+    """Have the one that reads catch up."""
+    ref = await fast.push("room:a", "echo", {})
+    while (await fast.receive())[1] != ref:
+        pass
+
+
+async def check_next(slow: RawClient, number: int, sizes: list[int]) -> None:
+    _, data = await slow.receive_frame()
+    payload = json.loads(data)[4]
+    assert (payload["n"], len(payload["pad"])) == (number, sizes[number])
