@@ -50,7 +50,7 @@ check: $(BIN)/.dev | node
 conformance: $(BIN)/.dev
 	$(BIN)/python tests/conformance/run.py $(ARGS)
 
-bench: $(BIN)/.dev
+bench: $(BIN)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # A million inputs for every decoder; then the property tests, which Hypothesis marks itself. They take as long as they
@@ -82,6 +82,10 @@ $(BIN)/.dev: $(BIN)/.demo
 
 $(BIN)/.fuzz: $(BIN)/.dev
 	$(BIN)/python -m pip install --quiet --group fuzz
+	@touch $@
+
+$(BIN)/.bench: $(BIN)/.demo
+	$(BIN)/python -m pip install --quiet --editable ".[server]" --group bench
 	@touch $@
 
 %/node_modules/.installed: %/package-lock.json %/package.json | node
