@@ -177,6 +177,15 @@ class TimesTable(Markdown):
         )
 
 
+_TABLES = {
+    "all": "every server",
+    "http": "every server with HTTP",
+    "asgi": "every ASGI server",
+    "fast": "the fast lane",
+}
+"""What the tables of ``allowed.toml`` are about."""
+
+
 class Scenarios(Markdown):
     """The recorded scenarios that may differ, for the reason that the argument begins."""
 
@@ -196,8 +205,7 @@ class Scenarios(Markdown):
         for server, scenarios in allowed.items():
             for scenario, reason in scenarios.items():
                 if reason.startswith(prefix):
-                    where = {"all": "every server", "asgi": "every ASGI server"}.get(server, server)
-                    yield where, f"`{scenario}`", plain(reason.removeprefix(prefix).lstrip(": "))
+                    yield _TABLES.get(server, server), f"`{scenario}`", plain(reason.removeprefix(prefix).lstrip(": "))
 
 
 class ServerLimits(Scenarios):
@@ -214,7 +222,7 @@ class ServerTable(Markdown):
     def lines(self) -> Iterable[str]:
         found: dict[str, dict[str, str]] = results()["capabilities"]
         yield from table(
-            ("", *(f"**{server}**" if server == "Phoenix" else server for server in found)),
+            ("", *(f"**{server}**" if server == "Phoenix" else _TABLES.get(server, server) for server in found)),
             ((name, *(row[name] for row in found.values())) for name in found["Phoenix"]),
         )
 
@@ -229,7 +237,7 @@ class ScenarioCounts(Markdown):
         kinds = ("race", "deviation", "server limit", "presence")
         counts = {server: {kind: len(its.get(kind, ())) for kind in kinds} for server, its in found.items()}
         yield from table(
-            ("", *found),
+            ("", *(_TABLES.get(server, server) for server in found)),
             (
                 ("equal", *(str(total - sum(its.values())) for its in counts.values())),
                 *((kind, *(str(its[kind]) for its in counts.values())) for kind in kinds),
