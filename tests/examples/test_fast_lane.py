@@ -11,7 +11,8 @@ import pytest
 from examples.quickstart.guides import fast_lane
 from tests.examples.programs import line_of, running
 from tests.transports.clients import connect
-from tests.transports.fast import fast_server, on_loops
+from tests.transports.fast import on_loops
+from tests.transports.servers import fast_server
 
 
 @on_loops

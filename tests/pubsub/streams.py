@@ -4,7 +4,6 @@ Everything that is produced carries a number, in the order in which it was produ
 numbers of its own: it is in order, and falls in where the loop gets to it.
 """
 
-import asyncio
 import json
 import logging
 import threading
@@ -13,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
+import anyio
 import anyio.lowlevel
 import pytest
 from msgspec import Raw
@@ -337,7 +337,7 @@ class World:
     async def step(self, step: Step) -> None:
         match step:
             case Turn():
-                await asyncio.sleep(0)
+                await anyio.lowlevel.checkpoint()
             case Broadcast():
                 self.broadcast(step)
             case End():
@@ -441,7 +441,7 @@ class Outcome:
     failures: list[logging.LogRecord]
 
 
-def play(program: Sequence[Step], *, at_once: bool = False, size: int = 2) -> Outcome:
+def play(program: Sequence[Step], *, backend: str = "asyncio", at_once: bool = False, size: int = 2) -> Outcome:
     """Run a program, with slices and bounds so small that they matter; or as if there were none."""
 
     failures, logger = Failures(), logging.getLogger("phoenix_channels")
@@ -449,7 +449,7 @@ def play(program: Sequence[Step], *, at_once: bool = False, size: int = 2) -> Ou
     async def run() -> Outcome:
         world = World()
         await world.run(program)
-        return Outcome(
+        outcome = Outcome(
             world.streams,
             [stream.messages for stream in world.streams],
             [stream.closed for stream in world.streams],
@@ -457,6 +457,10 @@ def play(program: Sequence[Step], *, at_once: bool = False, size: int = 2) -> Ou
             world.endpoint.statistics().skipped_deliveries,
             failures.records,
         )
+        for stream in world.open:
+            stream.driver.connection_lost()
+        await settle()
+        return outcome
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local, "SLICE", size)
@@ -467,4 +471,4 @@ def play(program: Sequence[Step], *, at_once: bool = False, size: int = 2) -> Ou
             patch.setattr(lane, "Registry", AtOnce)
         patch.setattr(logger, "handlers", [failures])
         patch.setattr(logger, "propagate", False)
-        return asyncio.run(run())
+        return anyio.run(run, backend=backend)

@@ -105,6 +105,8 @@ def serving(
     """A program that calls ``serve`` with these options, on any free port unless they say otherwise."""
     if not {"uds", "fd", "port"} & options.keys():
         options["port"] = 0
+    # However slow this machine may be: no worker is taken for dead.
+    options["timeout_worker_healthcheck"] = 60
     program = folder / "program.py"
     program.write_text(
         PROGRAM.format(app=app, options=", ".join(f"{name}={value!r}" for name, value in options.items()))

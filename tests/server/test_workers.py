@@ -94,6 +94,23 @@ async def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         assert server.end(signal.SIGTERM) == 0
 
 
+async def test_workers_are_replaced_one_after_the_other_on_sighup(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=2) as server:
+        port = server.port()
+        old = server.workers(2)
+        os.kill(server.pid, signal.SIGHUP)
+        new: list[int] = []
+        while len(new) < 2:
+            new.append(int(server.line(r"Started server process \[(\d+)\]")[1]))
+            # The old one ends when the new one is ready.
+            assert int(server.line(r"Waiting for child process \[(\d+)\]")[1]) in old
+        server.line("Finished server process")
+        async with connect(port) as client:
+            await client.join("room:a")
+            assert await client.call("room:a", "ask_pid") in new
+        assert server.end(signal.SIGTERM) == 0
+
+
 @pytest.mark.parametrize(
     ("app", "options", "message"),
     [

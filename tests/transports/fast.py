@@ -1,32 +1,18 @@
-"""The fast lane: a real uvicorn with our WebSocket protocol, on either event loop and behind either HTTP protocol."""
+"""Clients of the fast lane that ask for an upgrade, and do not wait for the answer."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager
 
 import anyio
 import anyio.abc
 import pytest
 
 from tests.transports.clients import DEADLINE, RawClient, Response, request_bytes
-from tests.transports.servers import UvicornServer, running_uvicorn, uvicorn_server
+from tests.transports.servers import UVLOOP
 
-FAST = "phoenix_channels.transports.uvicorn:WebSocketProtocol"
-
-on_loops = pytest.mark.parametrize(
-    "anyio_backend", ["asyncio", ("asyncio", {"use_uvloop": True})], ids=["asyncio", "uvloop"], scope="module"
-)
-
-
-def fast_server(app: Any, **options: Any) -> AbstractAsyncContextManager[int]:
-    """The value is its port; the options are those of uvicorn."""
-    return uvicorn_server(app, **{"ws": FAST, **options})
-
-
-def running_fast(app: Any, **options: Any) -> AbstractAsyncContextManager[tuple[UvicornServer, int]]:
-    return running_uvicorn(app, **{"ws": FAST, **options})
+on_loops = pytest.mark.parametrize("anyio_backend", ["asyncio", UVLOOP], ids=["asyncio", "uvloop"], scope="module")
 
 
 @asynccontextmanager

@@ -19,8 +19,8 @@ from phoenix_channels import Channel, Endpoint, Limits, RawSocket, Socket, WebSo
 from phoenix_channels.transports import fastlane
 from tests.transports.app import Journal, eventually, make_endpoint
 from tests.transports.clients import RawClient, connect, connect_raw, masked
-from tests.transports.fast import fast_server, on_loops, rest, running_fast
-from tests.transports.servers import UvicornServer
+from tests.transports.fast import on_loops, rest
+from tests.transports.servers import UvicornServer, fast_server, running_fast
 
 pytestmark = on_loops
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10

@@ -15,7 +15,8 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from phoenix_channels import Endpoint, WebSocketOptions
 from tests.transports.app import Journal, make_endpoint
 from tests.transports.clients import connect, connect_raw
-from tests.transports.fast import fast_server, on_loops
+from tests.transports.fast import on_loops
+from tests.transports.servers import fast_server
 
 pytestmark = on_loops
 NODE = Path(__file__).parents[1] / "node"

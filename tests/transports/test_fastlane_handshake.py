@@ -23,8 +23,8 @@ from phoenix_channels import Channel, ConnectInfo, ConnectRefused, Endpoint, Req
 from phoenix_channels.transports.options import MountOptions
 from tests.transports.app import Journal, eventually, make_endpoint
 from tests.transports.clients import V2, Client, RawClient, ask, connect, masked, request_bytes
-from tests.transports.fast import answer, asking, fast_server, on_loops, rest, running_fast
-from tests.transports.servers import uvicorn_server
+from tests.transports.fast import answer, asking, on_loops, rest
+from tests.transports.servers import fast_server, running_fast, uvicorn_server
 
 pytestmark = on_loops
 WEBSOCKET = f"/socket/websocket?{V2}"

@@ -14,7 +14,8 @@ from phoenix_channels import Channel, Endpoint, Limits, Reply, Socket, incoming
 from phoenix_channels.backpressure import Latest, SlowConsumer
 from tests.transports.app import eventually
 from tests.transports.clients import RawClient, connect, connect_raw, masked
-from tests.transports.fast import fast_server, on_loops
+from tests.transports.fast import on_loops
+from tests.transports.servers import fast_server
 
 pytestmark = on_loops
 LIMIT = 200_000

@@ -12,8 +12,8 @@ import pytest
 from phoenix_channels.transports.asgi import TAKE_OVER
 from tests.transports.app import Journal, eventually, make_endpoint
 from tests.transports.clients import RawClient, connect, masked
-from tests.transports.fast import FAST, answer, asking, fast_server, on_loops, rest, running_fast
-from tests.transports.servers import uvicorn_server
+from tests.transports.fast import answer, asking, on_loops, rest
+from tests.transports.servers import FAST, fast_server, running_fast, uvicorn_server
 
 pytestmark = on_loops
 STOCK = "websockets-sansio"

@@ -12,9 +12,11 @@ class CloseCode(IntEnum):
     GOING_AWAY = 1001
     """A ``disconnect`` broadcast (P-079)."""
     PROTOCOL_ERROR = 1002
-    """The idle timeout (P-081)."""
+    """The idle timeout (P-081), or frames against the rules of RFC 6455."""
+    INVALID_DATA = 1007
+    """Text that is not UTF-8, or a message that cannot be inflated (P-082)."""
     TOO_BIG = 1009
-    """A message beyond ``max_frame_size`` (P-083)."""
+    """A frame beyond ``max_frame_size``, or a message beyond what is accepted (P-083)."""
     INTERNAL_ERROR = 1011
     """A message that cannot be decoded, or a failure of the connection itself (P-046, P-054)."""
     SERVICE_RESTART = 1012

@@ -112,6 +112,11 @@ class Connection(Generic[T]):
         """True while so much waits that the driver should stop reading from this client; nothing is ever dropped."""
         return self.waiting_messages >= self._max_waiting
 
+    @property
+    def has_frames(self) -> bool:
+        """Is there anything for :meth:`frames_to_send`?"""
+        return bool(self._frames)
+
     def frames_to_send(self) -> list[Frame]:
         """The frames made since the last call, in the order in which they have to reach the client."""
         frames, self._frames = self._frames, []

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, final
 
 from msgspec import Struct
 
-from .frames import DEFLATE_TAIL, FIN, RSV1, server_frame
+from phoenix_channels.protocol.frames import DEFLATE_TAIL, FIN, RSV1, server_frame
 
 _MAX_BITS: Final = 15
 _MIN_BITS: Final = 9

@@ -9,7 +9,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Final, NoReturn, final
 
-from .errors import RemoteProtocolError
+from phoenix_channels.protocol.close_codes import CloseCode
+from phoenix_channels.protocol.errors import RemoteProtocolError
 
 try:
     from websockets.speedups import apply_mask
@@ -43,9 +44,6 @@ _MASKED_MEDIUM: Final = 0xFE
 _MAX_CONTROL: Final = 125
 
 # Of close frames (RFC 6455, 5.5.1 and 7.4).
-_PROTOCOL_ERROR: Final = 1002
-_INVALID_DATA: Final = 1007
-_TOO_BIG: Final = 1009
 _CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015)))
 _OWN_CLOSE_CODES: Final = 3000
 """From here on they belong to libraries and applications; 5000 and more to nobody, and Phoenix takes them (P-082)."""
@@ -205,9 +203,9 @@ class FrameParser:
         first, second = data[at], data[at + 1]
         opcode = first & 0x0F
         if opcode not in _OPCODES:
-            self._fail(_PROTOCOL_ERROR, f"opcode {opcode} is reserved")
+            self._fail(CloseCode.PROTOCOL_ERROR, f"opcode {opcode} is reserved")
         if not second & _MASKED:
-            self._fail(_PROTOCOL_ERROR, "a frame of a client must be masked")
+            self._fail(CloseCode.PROTOCOL_ERROR, "a frame of a client must be masked")
         length = second & 0x7F
         start = 6
         if length > 125:
@@ -237,44 +235,46 @@ class FrameParser:
 
     def _check_size(self, first: int, length: int, size: int) -> None:
         if length >> 63:
-            self._fail(_PROTOCOL_ERROR, "the highest bit of a length must be 0")
+            self._fail(CloseCode.PROTOCOL_ERROR, "the highest bit of a length must be 0")
         if size > self._max_frame_size:
-            self._fail(_TOO_BIG, f"a frame of {size} bytes, when {self._max_frame_size} are allowed")
+            self._fail(CloseCode.TOO_BIG, f"a frame of {size} bytes, when {self._max_frame_size} are allowed")
         if first & 0x0F < CLOSE and not first & RSV1 and self._inflater is None:
             # What is compressed is measured while it is inflated.
             self._check_message(length if self._message is None else len(self._message) + length)
 
     def _check_message(self, size: int) -> None:
         if size > self._max_message_size:
-            self._fail(_TOO_BIG, f"a message of more than {self._max_message_size} bytes")
+            self._fail(CloseCode.TOO_BIG, f"a message of more than {self._max_message_size} bytes")
 
     def _check_rules(self, first: int, opcode: int, length: int) -> None:
         if first & _RESERVED and not (self._inflate and first & _RESERVED == RSV1 and opcode in (TEXT, BINARY)):
-            self._fail(_PROTOCOL_ERROR, "a reserved bit is set")
+            self._fail(CloseCode.PROTOCOL_ERROR, "a reserved bit is set")
         if opcode >= CLOSE:
             if length > _MAX_CONTROL:
-                self._fail(_PROTOCOL_ERROR, f"a control frame of {length} bytes, when {_MAX_CONTROL} are allowed")
+                self._fail(
+                    CloseCode.PROTOCOL_ERROR, f"a control frame of {length} bytes, when {_MAX_CONTROL} are allowed"
+                )
             if not first & FIN:
-                self._fail(_PROTOCOL_ERROR, "a control frame in fragments")
+                self._fail(CloseCode.PROTOCOL_ERROR, "a control frame in fragments")
         elif opcode == CONTINUATION:
             if self._message is None:
-                self._fail(_PROTOCOL_ERROR, "a continuation of nothing")
+                self._fail(CloseCode.PROTOCOL_ERROR, "a continuation of nothing")
         elif self._message is not None:
-            self._fail(_PROTOCOL_ERROR, "a message within another")
+            self._fail(CloseCode.PROTOCOL_ERROR, "a message within another")
 
     def _check_close(self, payload: bytes) -> None:
         if payload:
             # Half a code is none, either: all are larger than one byte.
             code = int.from_bytes(payload[:2], "big")
             if code < _OWN_CLOSE_CODES and code not in _CLOSE_CODES:
-                self._fail(_PROTOCOL_ERROR, f"{code} is no close code for the wire")
+                self._fail(CloseCode.PROTOCOL_ERROR, f"{code} is no close code for the wire")
             try:
                 payload[2:].decode()
             except UnicodeDecodeError:
                 # Phoenix, too, has 1002 and not 1007 for it (P-082).
-                self._fail(_PROTOCOL_ERROR, "the reason of a close frame is not UTF-8")
+                self._fail(CloseCode.PROTOCOL_ERROR, "the reason of a close frame is not UTF-8")
         if self._message is not None:
-            self._fail(_PROTOCOL_ERROR, "closed within a message")
+            self._fail(CloseCode.PROTOCOL_ERROR, "closed within a message")
 
     def _collect(self, first: int, payload: bytes) -> tuple[int, str | bytes] | None:
         """The message that ends with this data frame, or None."""
@@ -291,7 +291,7 @@ class FrameParser:
                 self._inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
         self._fragments += 1
         if self._fragments > _MAX_FRAGMENTS:
-            self._fail(_TOO_BIG, f"a message of more than {_MAX_FRAGMENTS} frames")
+            self._fail(CloseCode.TOO_BIG, f"a message of more than {_MAX_FRAGMENTS} frames")
         message = self._message
         if self._inflater is None:
             message += payload
@@ -314,11 +314,11 @@ class FrameParser:
                 message += inflater.decompress(part, most)
             except zlib.error:
                 # As Phoenix does (P-082).
-                self._fail(_INVALID_DATA, "a message that cannot be inflated")
+                self._fail(CloseCode.INVALID_DATA, "a message that cannot be inflated")
             self._check_message(len(message))
             if inflater.unused_data not in _PADDED_TAIL:
                 # A message ends with its final block, if it has one; what follows would be lost.
-                self._fail(_INVALID_DATA, "data behind the final block of a compressed message")
+                self._fail(CloseCode.INVALID_DATA, "data behind the final block of a compressed message")
 
     def _whole(self, opcode: int, payload: bytes | bytearray) -> tuple[int, str | bytes]:
         if opcode != TEXT:
@@ -350,7 +350,7 @@ class FrameParser:
             self._at = 0
 
     def _fail_to_decode(self, error: UnicodeDecodeError) -> NoReturn:
-        self._fail(_INVALID_DATA, f"no UTF-8: {error.reason} at position {error.start}")
+        self._fail(CloseCode.INVALID_DATA, f"no UTF-8: {error.reason} at position {error.start}")
 
     def _fail(self, close_code: int, reason: str) -> NoReturn:
         self._end()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from enum import IntEnum
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 from msgspec import Raw, Struct
 
@@ -30,6 +30,8 @@ def payload_size(payload: Payload) -> int:
 
 Ref: TypeAlias = Any
 """A ``ref`` or ``join_ref``: any JSON term, echoed with type and value unchanged, never interpreted (P-031)."""
+
+_OVERHEAD: Final = 512
 
 HEARTBEAT = "heartbeat"
 PHX_JOIN = "phx_join"
@@ -57,6 +59,11 @@ class EncodedBroadcast(Struct, frozen=True):
     topic: str
     event: str
     payload: Payload
+
+    @property
+    def size(self) -> int:
+        """What it costs in bytes while it waits somewhere, about."""
+        return len(self.topic) + len(self.event) + payload_size(self.payload) + _OVERHEAD
 
 
 @final
@@ -117,13 +124,14 @@ class Frame:
 class FrameBatch:
     """Frames that go out together, in order; shared by all receivers, like a frame."""
 
-    __slots__ = ("frames", "wire")
+    __slots__ = ("_size", "frames", "wire")
 
     wire: bytes
     """All of them as they stand on the wire: what one write sends."""
 
     def __init__(self, frames: tuple[Frame, ...]) -> None:
         self.frames = frames
+        self._size = sum(map(len, frames))
 
     def __getattr__(self, name: str) -> Any:
         if name == "wire":
@@ -132,7 +140,7 @@ class FrameBatch:
         raise AttributeError(f"a FrameBatch has no {name!r}")
 
     def __len__(self) -> int:
-        return sum(map(len, self.frames))
+        return self._size
 
 
 @final

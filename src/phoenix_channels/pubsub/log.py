@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from typing import Final, final
+from typing import final
 
 from phoenix_channels.protocol.errors import EncodeError
-from phoenix_channels.protocol.messages import EncodedBroadcast, Frame, FrameBatch, payload_size
+from phoenix_channels.protocol.messages import EncodedBroadcast, Frame, FrameBatch
 from phoenix_channels.protocol.serializers import Serializer
 from phoenix_channels.pubsub.subscription import Subscription
 
 _logger = logging.getLogger("phoenix_channels")
-
-_OVERHEAD: Final = 512
-"""What an entry costs in bytes besides its texts and its payload, about."""
 
 
 @final
@@ -29,7 +26,7 @@ class Entry:
         self.broadcast = broadcast
         self.exclude = exclude
         """The owner of the subscriptions that it is not for."""
-        self.size = payload_size(broadcast.payload) + len(broadcast.topic) + len(broadcast.event) + _OVERHEAD
+        self.size = broadcast.size
         # By identity, because a serializer need not be hashable; it is kept, or another could get its identity.
         self._frames: dict[int, tuple[Serializer, Frame | None]] = {}
 

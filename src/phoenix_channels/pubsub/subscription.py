@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 Receiver: TypeAlias = Callable[[EncodedBroadcast], None]
 
+
+def ignore(_: EncodedBroadcast) -> None:
+    """The receiver of an owner that is over."""
+
+
 ENDED: Final = sys.maxsize
 """The cursor of who takes nothing any more."""
 
 
-class Writer(Protocol):
+class FrameSink(Protocol):
     """What takes the frames of one client."""
 
     def write(self, frames: Frame | FrameBatch, source: Subscription | None = None) -> None: ...
@@ -29,7 +34,7 @@ class Outlet(Protocol):
     """One client: where its frames go, in which version of the protocol, and what it is subscribed to."""
 
     @property
-    def sink(self) -> Writer: ...
+    def sink(self) -> FrameSink: ...
     @property
     def serializer(self) -> Serializer: ...
     @property
@@ -73,3 +78,7 @@ class Subscription:
         """The log of its topic, as long as it is subscribed."""
         self.cursor = ENDED
         """The number of the first entry of that log that it has not got yet."""
+
+    def release(self) -> None:
+        """The owner is over: it and the subscription know each other no more, and need no garbage collector."""
+        self.receive, self.owner = ignore, None

@@ -65,7 +65,8 @@ class Backlog(Generic[ItemT]):
             return self._put_surely(item, limit)
         # First what runs code of the application: it may come back here.
         keyed = policy.keyed and conflate and isinstance(item, Frame)
-        key = policy.key(item) if keyed and isinstance(item, Frame) else None
+        # Marked as a key: those of the application may be numbers, too.
+        key: Hashable = ("key", policy.key(item)) if keyed and isinstance(item, Frame) else None
         share = self._shares.get(source) or _Share()
         lost = 0
         if self._fits(item, limit) or (policy.makes_room and self._fits(item, limit, len(share.places), share.bytes)):

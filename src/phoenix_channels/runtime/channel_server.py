@@ -23,7 +23,6 @@ from phoenix_channels.protocol.errors import EncodeError
 from phoenix_channels.protocol.events import Entry
 from phoenix_channels.protocol.messages import EMPTY, Broadcast, EncodedBroadcast, Payload, Ref, payload_size
 from phoenix_channels.protocol.payloads import decode_payload, encode_term
-from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.results import JoinRefused, Reply, Stop, sole
 from phoenix_channels.runtime.context import NO_MESSAGE, Context
 from phoenix_channels.runtime.instance import Instance
@@ -41,7 +40,7 @@ class ChannelServer:
     """Runs one channel instance, from its join to its end."""
 
     __slots__ = (
-        "_behind", "_context", "_crashed_early", "_driver", "_ending", "_entry", "_event", "_inbound", "_inbound_bytes",
+        "_context", "_crashed_early", "_driver", "_ending", "_entry", "_event", "_inbound", "_inbound_bytes",
         "_instance", "_interested", "_leave_ref", "_mailbox", "_over", "_reason", "_reason_open", "_released",
     )  # fmt: skip
 
@@ -58,7 +57,6 @@ class ChannelServer:
             crash=self._crash,
         )
         self._instance = Instance(driver, entry)
-        self._behind = False
         self._crashed_early: BaseException | None = None
         self._interested = False
         self._inbound = 0
@@ -83,18 +81,6 @@ class ChannelServer:
     def queued(self) -> int:
         """How much waits in its mailbox."""
         return len(self._mailbox)
-
-    @property
-    def subscription(self) -> Subscription:
-        """The subscription to its topic."""
-        return self._context.subscription
-
-    def dropped(self, count: int) -> None:
-        """So many frames of this channel were dropped: its client does not keep up, and its class has it so."""
-        policy = self.subscription.policy
-        if policy is not None:
-            first, self._behind = not self._behind, True
-            self._driver.hub.logger.frames_dropped(self._instance, policy.name, count, first=first)
 
     def join(self, payload: Payload) -> None:
         """Run the join; the driver learns the outcome."""

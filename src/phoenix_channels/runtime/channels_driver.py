@@ -25,6 +25,7 @@ from phoenix_channels.protocol.states import State
 from phoenix_channels.protocol.topics import Routes
 from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.runtime.channel_server import ChannelServer
+from phoenix_channels.runtime.context import Context
 from phoenix_channels.runtime.driver import Driver, Terms
 from phoenix_channels.runtime.hub import Hub
 from phoenix_channels.runtime.lane import Lane
@@ -112,9 +113,8 @@ class ChannelsDriver(Driver[Socket]):
 
     def dropped(self, source: Subscription, count: int) -> None:
         super().dropped(source, count)
-        for server in tuple(self._servers.values()):
-            if server.subscription is source:
-                server.dropped(count)
+        if isinstance(source.owner, Context):
+            source.owner.dropped(count)
 
     # What the channels call
 
@@ -237,8 +237,9 @@ class ChannelsDriver(Driver[Socket]):
         self.lane.registry.catch_up(self)
 
     def _flush(self) -> None:
-        self._catch_up()
-        for frame in self._connection.frames_to_send():
-            self.sink.write(frame)
+        if self._connection.has_frames:
+            self._catch_up()
+            for frame in self._connection.frames_to_send():
+                self.sink.write(frame)
         # Whatever made frames may also have taken what waited.
         self._resume_reading()

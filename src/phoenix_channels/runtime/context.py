@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import anyio
 
-from phoenix_channels.channel import ChannelSpec, ReplyRef, Timer
+from phoenix_channels.channel import Channel, ChannelSpec, ReplyRef, Timer
 from phoenix_channels.protocol.events import Entry
-from phoenix_channels.protocol.messages import EncodedBroadcast, Payload, Ref
+from phoenix_channels.protocol.messages import EncodedBroadcast, Payload, Ref, payload_size
 from phoenix_channels.protocol.payloads import encode_payload, encode_term
 from phoenix_channels.protocol.states import State
 from phoenix_channels.pubsub.subscription import Subscription
@@ -54,7 +54,7 @@ class Context:
     """
 
     __slots__ = (
-        "_crash", "_driver", "_entry", "_handle_info", "_handle_out", "_mailbox", "_tasks", "_topics",
+        "_behind", "_crash", "_driver", "_entry", "_handle_info", "_handle_out", "_mailbox", "_tasks", "_topics",
         "joined", "muted", "ref", "released", "subscription",
     )  # fmt: skip
 
@@ -74,6 +74,7 @@ class Context:
         self._handle_info = handle_info
         self._handle_out = handle_out
         self._crash = crash
+        self._behind = False
         self._tasks: set[Task] = set()
         self._topics = Topics(driver.hub, driver.lane, self, self._receive_subscribed)
         self.subscription = Subscription(
@@ -100,6 +101,10 @@ class Context:
     @property
     def subtopic(self) -> str:
         return self._entry.subtopic
+
+    @property
+    def channel_class(self) -> type[Channel[Any]]:
+        return self._entry.target.route.channel_class
 
     @property
     def join_ref(self) -> Ref:
@@ -140,7 +145,7 @@ class Context:
         else:
             # P-062: once the loop is over, a reply is as harmless as after the end of the connection.
             with suppress(LoopEnded):
-                self._driver.lane.call(lambda: self.reply(ref, reply.status, payload), len(bytes(payload)))
+                self._driver.lane.call(lambda: self.reply(ref, reply.status, payload), payload_size(payload))
 
     def reply(self, ref: Ref, status: str, response: Payload) -> None:
         """Answer a message, however long ago it came (P-062)."""
@@ -222,6 +227,13 @@ class Context:
             # Dropping one would leave the client with a wrong picture that nobody knows of: let it join anew.
             self._crash(MailboxFull(f"{len(self._mailbox)} messages wait; one more cannot be delivered"))
 
+    def dropped(self, count: int) -> None:
+        """So many frames of this channel were dropped: its client does not keep up, and its class has it so."""
+        policy = self.subscription.policy
+        if policy is not None:
+            first, self._behind = not self._behind, True
+            self._driver.hub.logger.frames_dropped(self, policy.name, count, first=first)
+
     # The end
 
     async def end_tasks(self, seconds: float) -> None:
@@ -241,7 +253,7 @@ class Context:
         """The channel is over: its subscriptions end with it."""
         self.released = True
         self._topics.release()
+        self.subscription.release()
         # Whoever knows us and whom we know lets go: what is left of a channel should need no garbage collector.
         self._handle_info = self._handle_out = _not_handled
         self._crash = _not_told
-        self.subscription.receive, self.subscription.owner = _not_told, None

@@ -202,6 +202,9 @@ class Driver(ABC, Generic[SocketT_co]):
     def written(self) -> None:
         """The sink has fewer bytes queued than before."""
         if self._paused:
+            if not self.terms.polled:
+                # What waits is moving: however slowly, it has not got stuck.
+                self.heard()
             self._resume_reading()
 
     def dropped(self, source: Subscription, count: int) -> None:

@@ -29,7 +29,7 @@ _logger = logging.getLogger("phoenix_channels")
 
 
 _OVERHEAD = 512
-"""What a queued call costs in bytes besides its payload, about."""
+"""What a queued call costs in bytes, about."""
 _PORTION = 0.005
 """Seconds that calls from other threads may take in a row before the loop gets to something else."""
 
@@ -76,8 +76,7 @@ class Lane:
             self.run_queued()
             self.registry.dispatch(broadcast, exclude)
         else:
-            size = len(broadcast.topic) + len(broadcast.event) + len(bytes(broadcast.payload)) + _OVERHEAD
-            self.call(lambda: self.registry.dispatch(broadcast, exclude), size)
+            self.call(lambda: self.registry.dispatch(broadcast, exclude), broadcast.size)
 
     def call(self, callback: Callable[[], None], size: int = _OVERHEAD) -> None:
         """Have ``callback`` called on the loop, in the order of the calls; from any thread.

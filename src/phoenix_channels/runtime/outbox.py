@@ -59,7 +59,9 @@ class Outbox:
 
     @property
     def queued_bytes(self) -> int:
-        return self._sending if self._backlog is None else self._sending + self._backlog.bytes
+        # Once: statistics are asked for from any thread.
+        backlog = self._backlog
+        return self._sending if backlog is None else self._sending + backlog.bytes
 
     def write(self, frames: Frame | FrameBatch, source: Subscription | None = None) -> None:
         if self._closing:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from phoenix_channels.protocol.messages import EncodedBroadcast
-from phoenix_channels.pubsub.subscription import Receiver, Subscription
+from phoenix_channels.pubsub.subscription import Receiver, Subscription, ignore
 
 if TYPE_CHECKING:
     from phoenix_channels.runtime.hub import Hub
     from phoenix_channels.runtime.lane import Lane
-
-
-def _not_told(_: EncodedBroadcast) -> None:
-    """Nobody is told of anything for an owner that is over."""
 
 
 @final
@@ -57,4 +52,4 @@ class Topics:
         self._released = True
         for topic in tuple(self._subscriptions):
             self.unsubscribe(topic)
-        self._receive, self._owner = _not_told, None
+        self._receive, self._owner = ignore, None

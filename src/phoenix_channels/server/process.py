@@ -6,7 +6,7 @@ import gc
 import signal
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Final, final
 
@@ -20,7 +20,10 @@ from phoenix_channels.server.sockets import remove
 _FULL_COLLECTIONS: Final = 100
 """After how many collections of the middle generation everything is looked at, instead of after 10.
 
-A full collection stops everybody: with 10,000 joined clients it goes through 300,000 objects, in 150 ms.
+A full collection stops everybody: with 9,000 joined clients it goes through 300,000 objects, in 100 to 200 ms.
+While 200 in a second came and went there were 5 of them in 20 s, and not one object was garbage; now there is one for
+every 7,000 clients that come.  Not none: garbage of the application that has lived for long is found by nothing
+else.  The younger generations stay as they are: they take a millisecond or two.
 """
 
 
@@ -33,7 +36,7 @@ class Server(uvicorn.Server):
         self._tune_gc = tune_gc
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        with _gc_restored():
+        with _gc_restored() if self._tune_gc else nullcontext():
             super().run(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

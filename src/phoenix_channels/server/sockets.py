@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from phoenix_channels.definitions import DefinitionError
 
-STARTUP_FAILURE: Final = 3
-"""uvicorn's exit status."""
-
 if TYPE_CHECKING:
     import uvicorn
+
+STARTUP_FAILURE: Final = 3
+"""uvicorn's exit status when it could not begin."""
 
 _logger = logging.getLogger("uvicorn.error")
 

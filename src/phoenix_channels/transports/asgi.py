@@ -1,7 +1,8 @@
 """The ASGI binding: any ASGI server.
 
-One WebSocket costs the server's own task, which waits here for messages, and a writer only while something is queued
-for the client.  A send is always awaited: some servers reorder those that are not.
+One WebSocket costs the server's own task, which waits here for messages; what is sent is sent by the writers of the
+lane, one for many connections, and only while something waits.  A send is always awaited: some servers reorder those
+that are not.  A server that offers to let an endpoint have the socket is spared all that.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class TakeOver(Protocol):
     """What a server offers that lets an endpoint have the socket of a WebSocket that wants to be opened."""
 
-    async def accept(self, accepted: Accepted, driver: Driver[BaseSocket]) -> bool:
-        """Answer with 101, and serve the connection beside the server; False when the client has gone already."""
+    async def accept(self, accepted: Accepted, driver: Driver[BaseSocket]) -> None:
+        """Answer with 101, and serve the connection beside the server; nothing when the client has gone already."""
         ...
 
     def refuse(self, response: Response) -> None:

@@ -94,7 +94,9 @@ class DirectSink:
     def queued_bytes(self) -> int:
         if not self._congested:
             return 0
-        return self._transport.get_write_buffer_size() + (0 if self._backlog is None else self._backlog.bytes)
+        # Once: statistics are asked for from any thread.
+        backlog = self._backlog
+        return self._transport.get_write_buffer_size() + (0 if backlog is None else backlog.bytes)
 
     def write(self, frames: Frame | FrameBatch, source: Subscription | None = None) -> None:
         if self._direct:
@@ -209,7 +211,8 @@ class DirectSink:
 
     def pause_writing(self) -> None:
         self._congested, self._direct = True, False
-        if not self._burst:
+        if not self._burst and not self._backlog:
+            # Only where nothing waited before: who is behind, and takes a little now and then, is slow all the time.
             self._burst = True
             self._driver.lane.loop.call_soon(self._end_burst)
 

@@ -96,10 +96,17 @@ class FastLane(DirectSink, asyncio.Protocol):
         # What the handlers of these messages answer goes out together.
         self.cork()
         try:
-            held = self._read_some()
+            # In the context of the connection: ours may be that of whoever has let it be read again.
+            held = self._driver.context.copy().run(self._read_some)
         except RemoteProtocolError as error:
             _logger.warning("%s broke the WebSocket protocol, closing: %s", self._driver.name, error.reason)
             self._driver.close(error.close_code)
+            # Nothing that comes can be read any more, not even a close: the client is to end it (RFC 6455, 7.1.7).  Not
+            # by closing the socket: with unread bytes in it that could take the close frame along.
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._transport.close()
             return
         finally:
             self.uncork()

@@ -211,11 +211,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # What an endpoint calls
 
-    async def accept(self, accepted: Accepted, driver: Driver[BaseSocket]) -> bool:
-        """Give the socket to the endpoint; False when the client has gone already."""
+    async def accept(self, accepted: Accepted, driver: Driver[BaseSocket]) -> None:
+        """Give the socket to the endpoint; nothing when the client has gone already."""
         options = accepted.match.mount.websocket
         if self._answered or options is None or self._transport.is_closing():
-            return False
+            return
         received = dict(self._scope["headers"])
         deflate = None
         if options.compress:
@@ -246,7 +246,6 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._early:
             lane.data_received(bytes(self._early))
         await lane.start()
-        return True
 
     def refuse(self, response: Response) -> None:
         """Answer for the endpoint, and end the connection."""
