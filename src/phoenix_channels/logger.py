@@ -115,6 +115,11 @@ class EventLogger:
                 self._shown(params),
             )
 
+    def on_fast_lane(self, socket_class: type[BaseSocket]) -> None:
+        """The endpoint has the socket of a client: there is no other way to see it."""
+        if socket_class.log is not False and self._logs(logging.DEBUG):
+            _logger.debug("%s: its client is on the fast lane", socket_class.__qualname__)
+
     def socket_drain(
         self,
         socket_class: type[BaseSocket],
@@ -174,6 +179,12 @@ class EventLogger:
                 channel.channel_class.__qualname__,
                 policy,
             )
+
+    def client_overflowed(self, socket: BaseSocket, count: int) -> None:
+        """So many frames were lost with a connection that was closed, because its client does not keep up."""
+        if telemetry.attached(telemetry.FRAMES_DROPPED):
+            metadata = {"socket": socket, "channel": None, "topic": None, "policy": "disconnect"}
+            telemetry.execute(telemetry.FRAMES_DROPPED, {"count": count}, metadata)
 
     def _joined(self, channel: Subject, payload: Payload, logs: bool, started: float, result: Result) -> None:
         duration = time.perf_counter() - started

@@ -21,12 +21,13 @@ event                                  measurements                      metadat
 ``phoenix_channels.channel_crashed``   none                              ``channel`` (class), ``topic``,
                                                                          ``callback``, ``error``
 ``phoenix_channels.frames_dropped``    ``count``                         ``socket``, ``channel`` (class), ``topic``,
-                                                                         ``policy`` (name)
+                                                                         ``policy`` (name); ``channel`` and ``topic``
+                                                                         are None where it is ``disconnect``
 =====================================  ================================  ==========================================
 
 ``result`` is ``"ok"`` or ``"error"``: let in or refused.  A ``connect`` or a ``join`` that crashes is neither, and has
 no such event; nor has a handler that crashes.  ``params`` are as the client sent them, passwords and tokens included.
-Frames are dropped for a client that does not keep up, where its channel says so by ``slow_consumer``.
+Frames are dropped for a client that does not keep up, as its channel says by ``slow_consumer``, or with its connection.
 """
 
 from __future__ import annotations

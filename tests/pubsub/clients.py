@@ -4,16 +4,20 @@ import json
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+import pytest
 from msgspec import Raw
 
 from phoenix_channels.protocol.messages import EncodedBroadcast, Frame, FrameBatch, Payload
 from phoenix_channels.protocol.serializers import Serializer, V1JSONSerializer, V2JSONSerializer
+from phoenix_channels.pubsub import local
 from phoenix_channels.pubsub.local import Registry
 from phoenix_channels.pubsub.subscription import Subscription
 
 V1 = V1JSONSerializer()
 V2 = V2JSONSerializer()
 EMPTY = Raw(b"{}")
+LARGE = Raw(b'"%s"' % (b"x" * local.MOST_LOGGED))
+"""While this waits, everybody is served with the next broadcast."""
 BINARY = b"\x00"
 
 
@@ -130,6 +134,11 @@ class Local:
     def broadcast(self, event: str, topic: str = "topic", *, exclude: object = None, payload: Payload = EMPTY) -> None:
         self.registry.dispatch(EncodedBroadcast(topic, event, payload), exclude)
 
+    def flood(self, topic: str = "topic") -> None:
+        """Broadcast so much that everybody is served at once."""
+        self.broadcast("large", topic, payload=LARGE)
+        self.broadcast("more", topic)
+
     def push(self, client: Client, event: str, topic: str = "topic") -> None:
         """Write to one client, as a driver does."""
         self.registry.catch_up(client)
@@ -138,3 +147,11 @@ class Local:
     def push_to_all(self, clients: Iterable[Client], event: str) -> None:
         for client in clients:
             self.push(client, event)
+
+
+def small_slices(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(local, "SLICE", size)
+
+
+def served(clients: list[Client]) -> list[list[str]]:
+    return [client.got for client in clients]

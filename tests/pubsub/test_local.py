@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from phoenix_channels.protocol.messages import EncodedBroadcast, Frame, Payload
+from phoenix_channels.protocol.messages import EncodedBroadcast, Frame, Opcode, Payload
 from phoenix_channels.protocol.serializers import Serializer
 from phoenix_channels.pubsub.local import LocalPubSub
 from phoenix_channels.pubsub.subscription import Receiver, Subscription
@@ -234,6 +234,43 @@ def test_a_client_is_not_bothered_when_nothing_has_a_form_for_it() -> None:
     local.loop.turn()
     assert local.registry.skipped == 4
     assert [client.turns for client in clients] == [[["push"]], []]
+
+
+class Failing:
+    """A serializer with a bug."""
+
+    def __init__(self, frame: Any = None) -> None:
+        self.frame = frame
+
+    def encode_broadcast(self, topic: str, event: str, payload: Payload) -> Any:
+        if event != "two":
+            return V2.encode_broadcast(topic, event, payload)
+        if self.frame is None:
+            raise RuntimeError("boom")
+        return self.frame
+
+
+@pytest.mark.parametrize("frame", [None, Frame(Opcode.TEXT, "text" * 100), b"bytes"], ids=["raises", "text", "bytes"])  # type: ignore[arg-type]
+@pytest.mark.parametrize("by", ["turn", "push", "leave"])
+def test_a_serializer_that_fails_costs_its_own_clients_one_broadcast(
+    frame: Any, by: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a matter of the application's, and no reason to end what happens to write."""
+    local = Local()
+    client, other = local.client(serializer=Failing(frame)), local.client()
+    for name in ("one", "two", "three"):
+        local.broadcast(name)
+    match by:
+        case "push":
+            local.registry.catch_up(client)
+        case "leave":
+            local.leave(client)
+        case _:
+            local.loop.turn()
+    local.loop.rest()
+    assert client.got == ["one", "three"]
+    assert other.got == ["one", "two", "three"]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
 def test_a_delivery_may_end_and_begin_subscriptions() -> None:

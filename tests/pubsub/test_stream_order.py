@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.pubsub.clients import V1
+from tests.pubsub.playing import Outcome, play
 from tests.pubsub.streams import (
     BROADCASTS,
     CLIENTS,
@@ -26,12 +27,10 @@ from tests.pubsub.streams import (
     Join,
     Leave,
     Message,
-    Outcome,
     Step,
     Stream,
     Turn,
     number,
-    play,
 )
 
 CLIENT = st.integers(0, len(CLIENTS) - 1)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from phoenix_channels import Endpoint, Limits, RawSocket
-from phoenix_channels.protocol.messages import Frame, Opcode
+from phoenix_channels.protocol.messages import Frame, FrameBatch, Opcode
 from phoenix_channels.runtime.driver import Terms
 from phoenix_channels.runtime.raw_driver import RawDriver
 from phoenix_channels.transports.direct import DirectSink
@@ -20,18 +20,28 @@ class Wire(asyncio.Transport):
     """The server's end is a transport, the client's is read by the test.
 
     Args:
+        pair: the two ends.
         response: what the transport has not got rid of yet.
         hidden: the transport shows no socket.
         tls: it encrypts, or so it says.
     """
 
-    def __init__(self, *, response: bytes = b"", hidden: bool = False, tls: bool = False) -> None:
-        server, self.client = socket.socketpair()
+    def __init__(
+        self,
+        pair: tuple[socket.socket, socket.socket] | None = None,
+        *,
+        response: bytes = b"",
+        hidden: bool = False,
+        tls: bool = False,
+    ) -> None:
+        server, self.client = pair or socket.socketpair()
         for each in (server, self.client):
             each.setblocking(False)
         # Little: a client soon falls behind.
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-        super().__init__({"socket": None if hidden else server, "sslcontext": ssl.create_default_context() if tls else None})
+        super().__init__(
+            {"socket": None if hidden else server, "sslcontext": ssl.create_default_context() if tls else None}
+        )
         self._server = server
         self._kept = bytearray(response)
         self._high = self._low = 64 * 1024
@@ -93,11 +103,13 @@ class Wire(asyncio.Transport):
 
     def read_all(self) -> bytes:
         """All that is on its way, however long it takes."""
-        data = b""
-        while more := self.read():
-            data += more
+        data = self.read()
+        while True:
             self.flush()
-        return data
+            more = self.read()
+            if not more:
+                return data
+            data += more
 
     def fill(self) -> bytes:
         """Have the kernel take what it can, past the transport: what that was."""
@@ -121,14 +133,14 @@ class Link(DirectSink):
         super().__init__(driver, wire, prepared=prepared)
         wire.protocol = self
         self.driver = driver
-        self.encoded: list[Frame] = []
+        self.encoded: list[Frame | FrameBatch] = []
         """What was not prepared, and is encoded by now."""
         self.readings = 0
         """How often reading was resumed."""
 
-    def encode(self, frame: Frame) -> bytes:
-        self.encoded.append(frame)
-        return super().encode(frame)
+    def encode(self, frames: Frame | FrameBatch) -> bytes:
+        self.encoded.append(frames)
+        return super().encode(frames)
 
     def close(self, code: int) -> None:
         self.write_close(code.to_bytes(2, "big"))
@@ -142,6 +154,7 @@ class Link(DirectSink):
         while not self.queued_bytes:
             frames.append(numbered(len(frames)))
             self.write(frames[-1])
+            assert len(frames) < 10_000
         return frames
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from contextlib import closing
 
 import pytest
 
@@ -39,13 +38,14 @@ async def test_a_frame_goes_to_the_socket_and_not_through_the_transport() -> Non
 
 @pytest.mark.parametrize("why", ["hidden", "tls"])
 async def test_where_the_socket_is_not_ours_to_write_to_the_transport_gets_each_write(why: str) -> None:
-    async with linked(Wire(**{why: True})) as (wire, link, endpoint):
+    wire = Wire(hidden=why == "hidden", tls=why == "tls")
+    async with linked(wire, limits=Limits(outbox_high_water=10_000)) as (_, link, _):
         batch = FrameBatch((numbered(1), numbered(2)))
         link.write(numbered(0))
         link.write(batch)
         assert wire.written == [numbered(0).wire, batch.wire]
         # Frames wait where they can be dropped as soon as it is more than a little.
-        assert wire.get_write_buffer_limits()[1] == endpoint.hub.limits.outbox_high_water
+        assert wire.get_write_buffer_limits()[1] == 10_000
 
 
 async def test_a_frame_that_the_kernel_takes_in_part_arrives_once_and_whole() -> None:
@@ -74,6 +74,16 @@ async def test_a_frame_of_which_the_kernel_takes_nothing_waits_in_the_transport(
         assert wire.read() == numbered(2).wire
 
 
+async def test_a_client_that_has_caught_up_gets_a_batch_in_one_write_again() -> None:
+    async with linked(Wire(hidden=True)) as (wire, link, _):
+        link.fall_behind()
+        wire.read_all()
+        wire.written.clear()
+        batch = FrameBatch((numbered(0), numbered(1)))
+        link.write(batch)
+        assert wire.written == [batch.wire]
+
+
 async def test_a_socket_that_is_broken_is_for_the_transport_to_notice() -> None:
     async with linked() as (wire, link, _):
         wire.client.close()
@@ -85,10 +95,21 @@ async def test_nothing_overtakes_the_end_of_the_handshake() -> None:
     response = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
     async with linked(Wire(response=response)) as (wire, link, _):
         link.write(numbered(0))
+        # Nor does it in a later turn.
+        await settle()
         link.write(numbered(1))
-        assert wire.read_all() == b""
+        assert wire.read() == b""
         wire.flush()
         assert wire.read_all() == response + wires([numbered(0), numbered(1)])
+
+
+async def test_nothing_overtakes_the_end_of_the_handshake_that_takes_its_time() -> None:
+    async with linked(Wire(response=b"101")) as (wire, link, _):
+        await settle()
+        link.write(numbered(0))
+        assert wire.read() == b""
+        wire.flush()
+        assert wire.read_all() == b"101" + numbered(0).wire
 
 
 async def test_once_the_handshake_is_out_frames_go_straight_to_the_socket() -> None:
@@ -116,15 +137,13 @@ async def test_the_descriptor_of_a_connection_that_is_lost_is_somebody_elses() -
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the kernel does not have it")
-async def test_the_kernel_is_not_to_hide_megabytes_that_a_client_has_not_read() -> None:
+@pytest.mark.parametrize("tls", [False, True])
+async def test_the_kernel_is_not_to_hide_megabytes_that_a_client_has_not_read(tls: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
         server, _ = listener.accept()
-    with closing(client), closing(server):
-        wire = Wire()
-        wire._extra["socket"] = server  # type: ignore[attr-defined]
-        async with linked(wire):
-            assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 128 * 1024
+    async with linked(Wire((server, client), tls=tls)):
+        assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 128 * 1024
 
 
 # Together
@@ -146,8 +165,10 @@ async def test_what_is_written_while_corked_goes_out_in_one_write() -> None:
                 + wires([numbered(1), numbered(2)])
                 + server_frame(FIN | PONG, b"p")
             ]
-            link.write(numbered(3))
-            assert wire.written.pop() == numbered(3).wire
+            # And what comes after it in one of its own.
+            batch = FrameBatch((numbered(3), numbered(4)))
+            link.write(batch)
+            assert wire.written[1:] == [batch.wire]
             wire.written.clear()
 
 
@@ -165,7 +186,8 @@ async def test_no_more_than_a_portion_waits_for_the_rest() -> None:
         frames = [numbered(number, 20_000) for number in range(10)]
         for _ in range(2):
             link.cork()
-            link.write(FrameBatch(tuple(frames)))
+            for frame in frames:
+                link.write(frame)
             assert wire.written[0] == wires(frames[:4])
             link.uncork()
             assert wire.read_all() == wires(frames)
@@ -226,12 +248,14 @@ async def test_a_close_comes_after_what_waits_and_nothing_after_it(corked: bool)
         link.pong(b"unanswered")
         if not corked:
             assert link.queued_bytes > 0
+        # There is room for it, but it is not its turn.
+        got = wire.read()
         link.write_close(NORMAL)
         link.write(numbered(100))
         link.pong(b"too late")
         link.uncork()
         await settle()
-        assert wire.read_all() == wires(frames) + close_frame(1000)
+        assert got + wire.read_all() == wires(frames) + close_frame(1000)
         assert endpoint.statistics().dropped_frames == 0
 
 

@@ -232,7 +232,7 @@ async def test_a_client_that_does_not_fetch_is_closed_and_what_is_lost_is_counte
         for _ in range(3):
             endpoint.broadcast("room:a", "event", {"text": 1_000 * "x"})
         await journal.wait_for(("shutdown", "closed"))
-        assert endpoint.statistics().dropped_frames == 10
+        assert endpoint.statistics().dropped_frames == 12
         assert "too slow" in caplog.text
         await poller.gone()
 

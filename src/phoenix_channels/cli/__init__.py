@@ -71,6 +71,20 @@ def main() -> None:
     type=click.Choice(["critical", "error", "warning", "info", "debug", "trace"]),
     help="Of uvicorn's own log.",
 )
+@click.option(
+    "--loop",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "asyncio", "uvloop"]),
+    help="The event loop; uvloop where it is installed, unless this says otherwise.",
+)
+@click.option(
+    "--http",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "h11", "httptools"]),
+    help="Who parses HTTP; httptools where it is installed, unless this says otherwise.",
+)
 @click.option("--log-config", type=_FILE, help="A file of settings for logging.")
 @click.option("--access-log/--no-access-log", default=True, show_default=True, help="Log HTTP requests.")
 @click.option("--tune-gc/--no-tune-gc", default=True, show_default=True, help="Have garbage collected rarely.")

@@ -124,7 +124,7 @@ class Frame:
 class FrameBatch:
     """Frames that go out together, in order; shared by all receivers, like a frame."""
 
-    __slots__ = ("_size", "frames", "wire")
+    __slots__ = ("_deflated", "_size", "frames", "wire")
 
     wire: bytes
     """All of them as they stand on the wire: what one write sends."""
@@ -132,12 +132,21 @@ class FrameBatch:
     def __init__(self, frames: tuple[Frame, ...]) -> None:
         self.frames = frames
         self._size = sum(map(len, frames))
+        self._deflated: dict[int, bytes] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name == "wire":
             self.wire = b"".join([frame.wire for frame in self.frames])
             return self.wire
         raise AttributeError(f"a FrameBatch has no {name!r}")
+
+    def deflated(self, window_bits: int) -> bytes:
+        """:attr:`wire` for those who have negotiated compression with this window (RFC 7692)."""
+        found = self._deflated.get(window_bits)
+        if found is None:
+            found = b"".join([frame.deflated(window_bits) for frame in self.frames])
+            self._deflated[window_bits] = found
+        return found
 
     def __len__(self) -> int:
         return self._size

@@ -97,6 +97,8 @@ class Registry:
         if log is None:
             return
         intercepted = log.intercepts(broadcast.event)
+        # Of what came before: a single large one is served in slices like all others.
+        full = self._size > MOST_LOGGED
         if log.fastlanes:
             self._number += 1
             entry = Entry(self._number, broadcast, exclude)
@@ -114,7 +116,7 @@ class Registry:
             for taker in takers:
                 if exclude is None or taker.owner is not exclude:
                     self._receive(taker, broadcast)
-        if self._size > MOST_LOGGED:
+        if full:
             # Who broadcasts without a pause waits for the network, and fills no memory.
             self._serve(sys.maxsize)
 

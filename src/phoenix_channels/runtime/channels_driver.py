@@ -72,6 +72,11 @@ class ChannelsDriver(Driver[Socket]):
             _logger.warning("%s sent a malformed message, closing: %s", self.name, error.reason)
             self.close(error.close_code)
             return
+        except Exception:
+            # A serializer of the application, which must not raise anything else (P-082: a crash in the transport).
+            _logger.exception("%s: %r failed on a message, closing", self.name, self.serializer)
+            self.close(CloseCode.INTERNAL_ERROR)
+            return
         self._flush()
         self.handle(events)
 

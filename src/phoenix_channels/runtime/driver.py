@@ -216,6 +216,7 @@ class Driver(ABC, Generic[SocketT_co]):
         self.hub.dropped_frames += dropped
         # Before the log: what listens to it may broadcast, and come back here.
         self.close(CloseCode.TRY_AGAIN_LATER)
+        self.hub.logger.client_overflowed(self.socket, dropped)
         _logger.warning(
             "%s is too slow: closing it with %s, %s frames dropped",
             self.name,
@@ -250,7 +251,7 @@ class Driver(ABC, Generic[SocketT_co]):
 
     def idle(self) -> None:
         """The deadline has passed: the client is silent (P-081), or what it waits for has got stuck."""
-        if self._stuck:
+        if self._paused and self._stuck:
             self.close(CloseCode.TRY_AGAIN_LATER)
             _logger.error(
                 "%s: nothing of what waits has moved for %s s (handlers or client), closed with %s",

@@ -48,6 +48,8 @@ class Lane:
         self.ending: dict[Driver[BaseSocket], None] = {}
         """Closed connections that are not over yet."""
         self.draining = False
+        self.stopping = False
+        """The server ends, and the rounds of a drain close everybody who takes part in them."""
         self.waiting_broadcasts = 0
         """Broadcasts that wait in the ``endpoint.subscribe`` of somebody."""
         self.dropped = 0

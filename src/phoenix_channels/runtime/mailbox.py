@@ -44,7 +44,9 @@ class Mailbox:
         self._idle: anyio.Event | None = None
 
     def __len__(self) -> int:
-        return 0 if self._queue is None else len(self._queue)
+        # Once: statistics are asked for from any thread.
+        queue = self._queue
+        return 0 if queue is None else len(queue)
 
     @property
     def closed(self) -> bool:

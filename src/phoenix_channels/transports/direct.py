@@ -67,12 +67,13 @@ class DirectSink:
 
     def _own_socket(self, transport: asyncio.Transport) -> None:
         own: Any = transport.get_extra_info("socket")
+        family = None if own is None else own.family
+        if own is not None and family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            with suppress(OSError):
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         if own is None or os.name != "posix" or transport.get_extra_info("sslcontext") is not None:
             transport.set_write_buffer_limits(high=self._driver.limits.outbox_high_water)
             return
-        if own.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            with suppress(OSError):
-                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         # From now on the transport says so as soon as it keeps anything, and when it does not any more.
         transport.set_write_buffer_limits(high=0)
         self._fd = -1 if transport.get_write_buffer_size() else own.fileno()
@@ -84,9 +85,9 @@ class DirectSink:
         if not self._closing and not self._congested and self._transport.get_write_buffer_size() == 0:
             self._fd = self._transport.get_extra_info("socket").fileno()
 
-    def encode(self, frame: Frame) -> bytes:
-        """What stands on the wire for a frame."""
-        return frame.wire
+    def encode(self, frames: Frame | FrameBatch) -> bytes:
+        """What stands on the wire for them."""
+        return frames.wire
 
     # The sink
 
@@ -119,12 +120,11 @@ class DirectSink:
             self._transport.write(memoryview(data)[sent:] if sent else data)
 
     def _write_each(self, frames: Frame | FrameBatch, source: Subscription | None) -> None:
+        if not self._congested:
+            self._write(self.encode(frames))
+            return
         for number, frame in enumerate(frames.frames):
-            if not self._congested:
-                self._write(self.encode(frame))
-            elif self._wait(frame, source):
-                continue
-            else:
+            if not self._wait(frame, source):
                 # It, what waits, and what comes behind it.
                 waiting = 0 if self._backlog is None else self._backlog.clear()
                 self.stop()

@@ -15,12 +15,13 @@ from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.errors import RemoteProtocolError
 from phoenix_channels.protocol.frames import BINARY, CLOSE, PING, TEXT, FrameParser
 from phoenix_channels.protocol.messages import Opcode
+from phoenix_channels.runtime.drain import drain
 from phoenix_channels.transports.direct import DirectSink
 from phoenix_channels.transports.handshake import CLOSE_TIMEOUT, READ_BATCH, READ_BATCH_BYTES
 
 if TYPE_CHECKING:
     from phoenix_channels.protocol.deflate import Deflate
-    from phoenix_channels.protocol.messages import Frame
+    from phoenix_channels.protocol.messages import Frame, FrameBatch
     from phoenix_channels.runtime.driver import Driver
     from phoenix_channels.socket import BaseSocket
 
@@ -165,8 +166,8 @@ class FastLane(DirectSink, asyncio.Protocol):
 
     # The sink, beyond writing
 
-    def encode(self, frame: Frame) -> bytes:
-        return frame.wire if self._deflate is None else frame.deflated(self._deflate.window_bits)
+    def encode(self, frames: Frame | FrameBatch) -> bytes:
+        return frames.wire if self._deflate is None else frames.deflated(self._deflate.window_bits)
 
     def close(self, code: int) -> None:
         self.write_close(code.to_bytes(2, "big"))
@@ -178,6 +179,12 @@ class FastLane(DirectSink, asyncio.Protocol):
             self._close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._transport.abort)
 
     # The end
+
+    def eof_received(self) -> None:
+        # The client says nothing more, without a close: it is gone.  What the transport still has, it may write.
+        self.stop()
+        self._driver.close(None)
+        self._abort_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost()
@@ -197,7 +204,16 @@ class FastLane(DirectSink, asyncio.Protocol):
         driver.spawn(leave)
 
     def shutdown(self) -> None:
-        """The server ends; called by uvicorn."""
-        self._driver.close(CloseCode.SERVICE_RESTART, "draining")
-        # As uvicorn's own: it waits for connections to be over, not for clients to answer.
+        """The server ends; called by uvicorn, which then waits until its connections are over."""
+        driver, lane = self._driver, self._driver.lane
+        drains = driver.terms.drainer is not False
+        if drains and not lane.draining:
+            # The first that is told begins the rounds for all of them (P-088).
+            lane.draining = lane.stopping = True
+            lane.loop.spawn(drain, lane)
+        if drains and lane.stopping:
+            return
+        # It takes no part in that, or has outlived it.
+        driver.close(CloseCode.SERVICE_RESTART, "draining" if drains else "closed")
+        # As uvicorn's own protocol: it does not wait for clients to answer.
         self._transport.close()

@@ -80,19 +80,19 @@ class LocalSession:
         return self._pending_bytes + self._session.buffered_bytes
 
     def write(self, frames: Frame | FrameBatch, source: Subscription | None = None) -> None:
-        for frame in frames.frames:
-            self._write(frame)
+        for number, frame in enumerate(frames.frames):
+            if not self.driver.closed:
+                self._write(frame, behind=len(frames.frames) - number - 1)
 
-    def _write(self, frame: Frame) -> None:
-        if self.driver.closed:
-            return
+    def _write(self, frame: Frame, *, behind: int) -> None:
+        """Write one frame; so many more of its batch are lost with it when it is one too many."""
         queued, limits = self.queued_bytes, self.driver.limits
         # Who waits for a frame is not slow.  One that is larger than the bound passes through an empty buffer: it has
         # to go some way.
         most = limits.burst_bytes if self._session.waiting else limits.outbox_bytes
         if queued and queued + len(frame) > most:
             self._write_pending()
-            self.driver.overflow(self._session.buffered + 1)
+            self.driver.overflow(self._session.buffered + 1 + behind)
         elif self._pending:
             self._keep(frame)
         elif self._session.waiting:

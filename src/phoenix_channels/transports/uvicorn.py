@@ -170,9 +170,10 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._leave_to_uvicorn().application_ended(result, failure)
                 return
         self._let_go()
-        if isinstance(failure, ClientDisconnected):
-            return
-        if failure is not None:
+        if isinstance(failure, asyncio.CancelledError):
+            # The server has run out of patience.
+            raise failure
+        if failure is not None and not isinstance(failure, ClientDisconnected):
             _logger.error("Exception in ASGI application\n", exc_info=failure)
 
     def _let_go(self) -> None:
@@ -241,8 +242,7 @@ class WebSocketProtocol(asyncio.Protocol):
             max_frame_size=options.max_frame_size,
             deflate=deflate,
         )
-        # There is no other way to see it.
-        logging.getLogger("phoenix_channels").debug("%s: its client is on the fast lane", driver.name)
+        driver.hub.logger.on_fast_lane(type(driver.socket))
         if self._early:
             lane.data_received(bytes(self._early))
         await lane.start()

@@ -33,7 +33,6 @@ from websockets.typing import Subprotocol
 
 from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.messages import Frame, FrameBatch, Opcode
-from phoenix_channels.pubsub.subscription import Subscription
 from phoenix_channels.runtime.driver import Driver
 from phoenix_channels.runtime.outbox import Outbox
 from phoenix_channels.runtime.tasks import Task
@@ -271,22 +270,20 @@ def _sink(driver: Driver[BaseSocket], connection: AnyConnection) -> AsyncioSink 
     return Outbox(driver, send, close, ping)
 
 
-_OPEN: Final = State.OPEN
-
-
 @final
 class AsyncioSink(DirectSink):
     """Writes to the asyncio transport of a connection of the library."""
 
-    __slots__ = ("_connection", "_protocol")
+    __slots__ = ("_connection",)
 
     def __init__(self, driver: Driver[BaseSocket], connection: AsyncioConnection) -> None:
         # Compressed every frame depends on those before it: then the library has to frame it.
         super().__init__(driver, connection.transport, prepared=not connection.protocol.extensions)
         self._connection = connection
-        self._protocol = connection.protocol
-        # The transport tells the library alone, which has its own writers to hold up.
+        # The transport tells the library alone, which has its own writers to hold up; and the library may close the
+        # connection by itself, behind which nothing may be written.
         pause, resume, lose = connection.pause_writing, connection.resume_writing, connection.connection_lost
+        send = connection.send_data
 
         def pause_writing() -> None:
             pause()
@@ -300,40 +297,30 @@ class AsyncioSink(DirectSink):
             self.lost()
             lose(exc)
 
+        def send_data() -> None:
+            send()
+            if connection.protocol.state is not State.OPEN:
+                self.stop()
+
         connection.connection_lost = connection_lost  # type: ignore[method-assign]
         connection.pause_writing = pause_writing  # type: ignore[method-assign]
         connection.resume_writing = resume_writing  # type: ignore[method-assign]
-
-    def write(self, frames: Frame | FrameBatch, source: Subscription | None = None) -> None:
-        # The library may have closed the connection by itself.
-        if self._protocol.state is not _OPEN:
-            return
-        # As DirectSink.write, without the price of a call for each client of a fan-out.
-        if self._direct:
-            self._send(frames.wire)
-        elif not self._closing:
-            self._write_each(frames, source)
-
-    def encode(self, frame: Frame) -> bytes:
-        if self._prepared:
-            return frame.wire
-        if frame.opcode is Opcode.TEXT:
-            self._protocol.send_text(frame.data)
-        else:
-            self._protocol.send_binary(frame.data)
-        return b"".join(self._protocol.data_to_send())
-
-    def ping(self, payload: bytes) -> bool:
-        return self._protocol.state is not _OPEN or super().ping(payload)
-
-    def resume_writing(self) -> None:
-        if self._protocol.state is not _OPEN:
-            # Closed by the library: it has answered the client's close, or a broken frame.
+        connection.send_data = send_data  # type: ignore[method-assign]
+        if connection.protocol.state is not State.OPEN:
             self.stop()
-        super().resume_writing()
+
+    def encode(self, frames: Frame | FrameBatch) -> bytes:
+        if self._prepared:
+            return frames.wire
+        for frame in frames.frames:
+            if frame.opcode is Opcode.TEXT:
+                self._connection.protocol.send_text(frame.data)
+            else:
+                self._connection.protocol.send_binary(frame.data)
+        return b"".join(self._connection.protocol.data_to_send())
 
     def close(self, code: int) -> None:
-        if self._protocol.state is _OPEN:
+        if not self._closing:
             self.write_all()
         self.stop()
         self._driver.spawn(self._close, code)
