@@ -33,7 +33,7 @@ from websockets.typing import Subprotocol
 
 from phoenix_channels.protocol.close_codes import CloseCode
 from phoenix_channels.protocol.messages import Frame, FrameBatch, Opcode
-from phoenix_channels.runtime.driver import Driver
+from phoenix_channels.runtime.driver import Control, Driver
 from phoenix_channels.runtime.outbox import Outbox
 from phoenix_channels.runtime.tasks import Task
 from phoenix_channels.socket import BaseSocket
@@ -233,7 +233,9 @@ def _observe(connection: AnyConnection, driver: Driver[BaseSocket], match: Match
 
 
 def _control(connection: AnyConnection, driver: Driver[BaseSocket], frame: WebSocketFrame) -> None:
-    driver.control(bytes(frame.data), "ping" if frame.opcode is WebSocketOpcode.PING else "pong")
+    # In the context of the connection: this one is the library's, or that of whoever has let it read again.
+    opcode: Control = "ping" if frame.opcode is WebSocketOpcode.PING else "pong"
+    driver.context.copy().run(driver.control, bytes(frame.data), opcode)
     if (
         isinstance(connection, AsyncioConnection)
         and connection.transport.get_write_buffer_size() > driver.limits.outbox_bytes
