@@ -1,8 +1,6 @@
 from pathlib import Path
 
-import pytest
-
-from benchmarks import document, report
+from benchmarks import document, plot, report
 from benchmarks.document import PYTHON, C, Limit, Metric, Result, Sample, Series, Spread, Summary
 
 PUBLISHED = Path(__file__).parents[2] / "docs/figures"
@@ -76,7 +74,6 @@ def test_the_tables_of_the_page_are_those_of_its_measurements() -> None:
 
 
 def test_the_same_measurements_make_the_same_drawing() -> None:
-    plot = pytest.importorskip("benchmarks.plot", reason="matplotlib draws")
     found = document.read(PUBLISHED / "benchmarks.json")
     drawing = plot.svg(found)
     assert drawing == plot.svg(found)

@@ -53,7 +53,7 @@ class PriceChannel(Channel):
 # End: key
 
 # Start: count
-DROPPED: Counter[str] = Counter()
+DROPPED: Counter[str | None] = Counter()  # by topic; None: with the connection
 
 
 def count_dropped(_: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:

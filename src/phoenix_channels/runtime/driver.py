@@ -202,8 +202,8 @@ class Driver(ABC, Generic[SocketT_co]):
     def written(self) -> None:
         """The sink has fewer bytes queued than before."""
         if self._paused:
-            if not self.terms.polled:
-                # What waits is moving: however slowly, it has not got stuck.
+            if not self.terms.polled and not self._busy:
+                # It is the client that is waited for, and it moves: however slowly, it has not got stuck.
                 self.heard()
             self._resume_reading()
 
@@ -366,5 +366,7 @@ class Driver(ABC, Generic[SocketT_co]):
             self.lane.ended(self)
             # It knows us: what is left of a connection should need no garbage collector.
             self.sink, self.on_close = NOWHERE, None
+            if self._id_subscription is not None:
+                self._id_subscription.release()
             if self._over is not None:
                 self._over.set()

@@ -58,7 +58,8 @@ async def test_mounted(
             server.should_exit = True
             assert await client.close_code() == 1012
     assert journal.terminated == [("room:a", stopped)]
-    assert endpoint.health().draining is with_lifespan
+    # On the fast lane uvicorn asks the connections themselves.
+    assert endpoint.health().draining is (with_lifespan or stopped == ("shutdown", "draining"))
 
 
 async def test_under_a_root_path(endpoint: Endpoint, serve: Serve) -> None:

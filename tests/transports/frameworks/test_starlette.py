@@ -72,7 +72,8 @@ async def test_mounted(
         server.should_exit = True
         assert await client.close_code() == 1012
     assert journal.terminated == [("room:a", stopped)]
-    assert endpoint.health().draining is with_lifespan
+    # On the fast lane uvicorn asks the connections themselves.
+    assert endpoint.health().draining is (with_lifespan or stopped == ("shutdown", "draining"))
 
 
 async def test_the_path_without_the_mount_is_not_the_endpoints(endpoint: Endpoint, serve: Serve) -> None:

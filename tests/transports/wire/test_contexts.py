@@ -93,7 +93,7 @@ async def join(client: RawClient) -> RawClient:
     return client
 
 
-async def ask(client: RawClient, event: str, *, count: int = 1, payload: Any = None) -> set[Any]:
+async def ask(client: RawClient, event: str, *, count: int = 1, payload: Any = None) -> set[str]:
     """Send so many messages in one piece: the different answers."""
     await client.stream.send(b"".join(client.text("1", str(n), "room:a", event, payload) for n in range(count)))
     return await responses(client, count)
@@ -105,8 +105,8 @@ async def responses(client: RawClient, count: int) -> set[Any]:
         _, _, _, event, payload = json.loads((await client.receive_frame())[1])
         if event == "phx_reply":
             assert payload["status"] == "ok"
-            found.append(payload["response"])
-    return set(map(str, found))
+            found.append(str(payload["response"]))
+    return set(found)
 
 
 @pytest.mark.parametrize("event", ["plain", "task"])
