@@ -67,7 +67,7 @@ def fan_out(n: int, window: int) -> Figure:
         (DELIVERIES,),
         connections=n + 1,
         limit=n,
-        peers=n == 1000,
+        peers=n <= 1000,
         quick=n <= 1000,
     )
 

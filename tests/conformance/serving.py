@@ -70,6 +70,7 @@ def run_fast(make_application: Callable[[], Application], host: str, port: int, 
 
 
 def run_websockets(make_application: Callable[[], Application], host: str, port: int, announce: Announce) -> None:
+    import uvloop
     from websockets.asyncio.server import serve
 
     from phoenix_channels.transports.websockets import WebSocketsTransport
@@ -89,7 +90,8 @@ def run_websockets(make_application: Callable[[], Application], host: str, port:
             await stopped.wait()
             await endpoint.drain()
 
-    asyncio.run(run())
+    # As the other servers do where it is installed.
+    uvloop.run(run())
 
 
 def run_hypercorn(make_application: Callable[[], Application], host: str, port: int, announce: Announce) -> None:
