@@ -30,7 +30,7 @@ def ignore(event: str, measurements: Mapping[str, float], metadata: Mapping[str,
     pass
 
 
-def test_the_events_are_those_that_phoenix_has_and_two_of_our_own() -> None:
+def test_the_events_are_those_that_phoenix_has_and_three_of_our_own() -> None:
     assert sorted(EVENTS) == [
         "phoenix.channel_handled_in",
         "phoenix.channel_joined",
@@ -38,6 +38,7 @@ def test_the_events_are_those_that_phoenix_has_and_two_of_our_own() -> None:
         "phoenix.socket_connected",
         "phoenix.socket_drain",
         "phoenix_channels.channel_crashed",
+        "phoenix_channels.connect_crashed",
         "phoenix_channels.frames_dropped",
     ]
 

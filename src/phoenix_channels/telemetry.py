@@ -11,6 +11,8 @@ event                                  measurements                      metadat
                                                                          ``transport``, ``serializer`` (class),
                                                                          ``vsn``, ``params``, ``connect_info``,
                                                                          ``result``, ``log``
+``phoenix_channels.connect_crashed``   none                              ``endpoint``, ``socket`` (class),
+                                                                         ``transport``, ``error``
 ``phoenix.socket_drain``               ``count`` in this round,          ``endpoint``, ``socket`` (class),
                                        ``total``, ``index`` from 1,      ``interval``, ``log``
                                        ``rounds``
@@ -18,7 +20,7 @@ event                                  measurements                      metadat
                                                                          ``params``, ``result``
 ``phoenix.channel_handled_in``         ``duration`` of the handler       ``socket``, ``channel`` (class), ``topic``,
                                                                          ``event``, ``ref``, ``params``
-``phoenix_channels.channel_crashed``   none                              ``channel`` (class), ``topic``,
+``phoenix_channels.channel_crashed``   none                              ``socket``, ``channel`` (class), ``topic``,
                                                                          ``callback``, ``error``
 ``phoenix_channels.frames_dropped``    ``count``                         ``socket``, ``channel`` (class), ``topic``,
                                                                          ``policy`` (name); ``channel`` and ``topic``
@@ -42,13 +44,23 @@ Handler: TypeAlias = Callable[[str, Mapping[str, float], Mapping[str, Any]], Non
 
 ENDPOINT_INIT: Final = "phoenix.endpoint.init"
 SOCKET_CONNECTED: Final = "phoenix.socket_connected"
+CONNECT_CRASHED: Final = "phoenix_channels.connect_crashed"
 SOCKET_DRAIN: Final = "phoenix.socket_drain"
 CHANNEL_JOINED: Final = "phoenix.channel_joined"
 CHANNEL_HANDLED_IN: Final = "phoenix.channel_handled_in"
 CHANNEL_CRASHED: Final = "phoenix_channels.channel_crashed"
 FRAMES_DROPPED: Final = "phoenix_channels.frames_dropped"
 EVENTS: Final = frozenset(
-    {ENDPOINT_INIT, SOCKET_CONNECTED, SOCKET_DRAIN, CHANNEL_JOINED, CHANNEL_HANDLED_IN, CHANNEL_CRASHED, FRAMES_DROPPED}
+    {
+        ENDPOINT_INIT,
+        SOCKET_CONNECTED,
+        CONNECT_CRASHED,
+        SOCKET_DRAIN,
+        CHANNEL_JOINED,
+        CHANNEL_HANDLED_IN,
+        CHANNEL_CRASHED,
+        FRAMES_DROPPED,
+    }
 )
 
 _logger = logging.getLogger("phoenix_channels")

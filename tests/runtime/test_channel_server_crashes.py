@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from phoenix_channels import Channel, Reply, Stop, incoming, intercept, telemetry
+from phoenix_channels import Channel, Reply, Socket, Stop, incoming, intercept, telemetry
 from tests.support import frames
 from tests.support.apps import serve
 from tests.support.loops import Journal, settle
@@ -338,6 +338,7 @@ async def test_crashes_reach_telemetry() -> None:
     seen = Journal()
 
     def handler(event: str, measurements: object, metadata: Any) -> None:
+        assert isinstance(metadata["socket"], Socket)
         seen.add((metadata["channel"], metadata["topic"], type(metadata["error"])))
 
     class RoomChannel(Channel):

@@ -21,7 +21,6 @@ from phoenix_channels import (
     SessionOptions,
     Socket,
     WebSocketOptions,
-    telemetry,
 )
 from phoenix_channels.protocol.params import MAX_QUERY_BYTES
 from phoenix_channels.protocol.serializers import V1JSONSerializer, V2JSONSerializer
@@ -346,37 +345,6 @@ async def test_while_draining_nobody_is_let_in() -> None:
     assert await handshake(endpoint, match, request(b"a=%ff")) == BAD_REQUEST
     assert await handshake(endpoint, match, request(b"", ORIGIN)) == FORBIDDEN
     assert journal.connects == []
-
-
-@pytest.mark.parametrize(
-    ("query", "results"),
-    [
-        (b"vsn=2.0.0&token=secret", ["ok"]),
-        (b"connect=refuse", ["error"]),
-        # Neither these: P-027.
-        (b"connect=crash", []),
-        (b"vsn=9.0.0", []),
-        (b"a=%ff", []),
-    ],
-)
-async def test_p027_telemetry_is_told_of_each_attempt(query: bytes, results: list[str]) -> None:
-    told: list[Mapping[str, Any]] = []
-
-    def hear(event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:
-        assert event == "phoenix.socket_connected"
-        assert measurements["duration"] >= 0
-        told.append(metadata)
-
-    telemetry.attach(telemetry.SOCKET_CONNECTED, hear)
-    try:
-        _, journal = await ask(request(query))
-    finally:
-        telemetry.detach(telemetry.SOCKET_CONNECTED, hear)
-    assert [metadata["result"] for metadata in told] == results
-    for metadata in told:
-        assert metadata["params"] == journal.connects[0][0]
-        assert metadata["connect_info"] == journal.connects[0][1]
-        assert metadata["transport"] == "websocket"
 
 
 async def test_a_handshake_that_is_cancelled_is_no_refusal(caplog: pytest.LogCaptureFixture) -> None:

@@ -96,7 +96,13 @@ class Instance:
     def tell_crash(self, what: str, error: BaseException) -> None:
         """Log an error of user code with its traceback, and tell telemetry."""
         _logger.error("%s: %s on %.200r crashed", self.name, what, self.topic, exc_info=error)
-        metadata = {"channel": self.channel_class, "topic": self.topic, "callback": what, "error": error}
+        metadata = {
+            "socket": self.socket,
+            "channel": self.channel_class,
+            "topic": self.topic,
+            "callback": what,
+            "error": error,
+        }
         telemetry.execute(telemetry.CHANNEL_CRASHED, {}, metadata)
 
     def tell_stop(self, reason: object) -> None:

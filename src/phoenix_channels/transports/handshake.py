@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import anyio
 from msgspec import Struct
 
+from phoenix_channels import telemetry
 from phoenix_channels.connect_info import ConnectInfo
 from phoenix_channels.logger import Result
 from phoenix_channels.protocol.params import Params, QueryTooLong, decode_params
@@ -106,12 +107,7 @@ async def connect(
         asked.serializer = _negotiate_version(match, params)
         if asked.serializer is None and issubclass(socket_class, Socket):
             return FORBIDDEN
-        socket = socket_class()
-        socket.endpoint = endpoint
-        socket.transport = match.transport
-        socket.subprotocol = negotiated.subprotocol
-        if isinstance(socket, Socket) and asked.serializer is not None:
-            socket.serializer = spoken(asked.serializer)
+        socket = bind_socket(endpoint, match, asked.serializer, negotiated.subprotocol)
         try:
             result: Any = socket.connect(params, info)
             if hasattr(result, "__await__"):
@@ -126,7 +122,7 @@ async def connect(
         # User code that raises GeneratorExit by hand fails like any other; a coroutine that is closed may return.
         if is_cancellation(raised) and not isinstance(raised, GeneratorExit):
             raise
-        _logger.exception("%s: connect or id failed", socket_class.__qualname__)
+        asked.crashed(raised)
         return Response.error(500, "Internal Server Error")
     if result is not None:
         asked.tell("error", info)
@@ -144,6 +140,17 @@ async def connect(
         return FORBIDDEN
     asked.tell("ok", info)
     return Accepted(match, socket, asked.serializer, socket_id, negotiated.subprotocol)
+
+
+def bind_socket(endpoint: Endpoint, match: Match, serializer: Serializer | None, subprotocol: str | None) -> BaseSocket:
+    """A new socket of the mount, with all that it has before ``connect``."""
+    socket = match.mount.socket_class()
+    socket.endpoint = endpoint
+    socket.transport = match.transport
+    socket.subprotocol = subprotocol
+    if isinstance(socket, Socket) and serializer is not None:
+        socket.serializer = spoken(serializer)
+    return socket
 
 
 async def _connect_info(
@@ -216,6 +223,18 @@ class _Asked(Struct):
                 response.close()
             raise TypeError(f"the error_handler returned {response!r:.200}; legal is a Response(status, ...)")
         return response
+
+    def crashed(self, error: BaseException) -> None:
+        """Log what user code has raised, and tell telemetry: P-027 has no event for it."""
+        socket_class = self.match.mount.socket_class
+        _logger.error("%s: connect or id failed", socket_class.__qualname__, exc_info=error)
+        metadata = {
+            "endpoint": self.endpoint,
+            "socket": socket_class,
+            "transport": self.match.transport,
+            "error": error,
+        }
+        telemetry.execute(telemetry.CONNECT_CRASHED, {}, metadata)
 
     def tell(self, result: Result, info: ConnectInfo) -> None:
         # P-027: for every attempt that got so far, also a refused one; not when connect raises.
