@@ -43,18 +43,25 @@ class Wire(asyncio.Transport):
             {"socket": None if hidden else server, "sslcontext": ssl.create_default_context() if tls else None}
         )
         self._server = server
+        self._tls = tls
         self._kept = bytearray(response)
         self._high = self._low = 64 * 1024
-        self._paused = False
-        self.protocol: Any = None
+        # Whoever had the transport until now may have been told so.
+        self._paused = len(response) > self._high
+        self.protocol: Any = asyncio.Protocol()
         self.written: list[bytes] = []
         """What was written through the transport."""
+        self.aborted = False
 
     # What asyncio's transports have
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert high is not None
         self._high, self._low = high, high // 4 if low is None else low
+        self._pause()
+        if self._tls:
+            # Those that encrypt look at both.
+            self._resume()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         return self._low, self._high
@@ -68,9 +75,23 @@ class Wire(asyncio.Transport):
         self._kept += data
         if idle:
             self._send()
+        self._pause()
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def _pause(self) -> None:
         if len(self._kept) > self._high and not self._paused:
             self._paused = True
             self.protocol.pause_writing()
+
+    def _resume(self) -> None:
+        if self._paused and len(self._kept) <= self._low:
+            self._paused = False
+            self.protocol.resume_writing()
 
     def _send(self) -> None:
         while self._kept:
@@ -83,9 +104,7 @@ class Wire(asyncio.Transport):
     def flush(self) -> None:
         """The loop has noticed that the kernel may take something."""
         self._send()
-        if self._paused and len(self._kept) <= self._low:
-            self._paused = False
-            self.protocol.resume_writing()
+        self._resume()
 
     # The client
 
@@ -130,8 +149,8 @@ class Link(DirectSink):
     """A sink over a wire, and what a transport adds to it."""
 
     def __init__(self, driver: RawDriver, wire: Wire, *, prepared: bool = True) -> None:
-        super().__init__(driver, wire, prepared=prepared)
         wire.protocol = self
+        super().__init__(driver, wire, prepared=prepared)
         self.driver = driver
         self.encoded: list[Frame | FrameBatch] = []
         """What was not prepared, and is encoded by now."""

@@ -8,7 +8,7 @@ import pytest
 
 from phoenix_channels import Limits
 from phoenix_channels.protocol.frames import CLOSE, FIN, PING, PONG, server_frame
-from phoenix_channels.protocol.messages import FrameBatch
+from phoenix_channels.protocol.messages import Frame, FrameBatch
 from tests.support.loops import settle
 from tests.transports.pairs import Wire, linked, numbered, wires
 
@@ -84,11 +84,23 @@ async def test_a_client_that_has_caught_up_gets_a_batch_in_one_write_again() -> 
         assert wire.written == [batch.wire]
 
 
-async def test_a_socket_that_is_broken_is_for_the_transport_to_notice() -> None:
+async def test_a_socket_that_is_broken_is_given_up_and_nothing_more_is_written() -> None:
+    """Not by writing through the transport: asyncio's log each try, and one that fails in ``resume_writing`` twice."""
     async with linked() as (wire, link, _):
         wire.client.close()
+        link.cork()
         link.write(numbered(0))
-        assert wire.written == [numbered(0).wire]
+        link.uncork()
+        for number in range(10):
+            link.write(numbered(number))
+        link.ping(b"")
+        link.pong(b"")
+        link.write_close(NORMAL)
+        # It may be the transport that has called.
+        assert not wire.aborted
+        await settle()
+        assert wire.aborted
+        assert wire.written == []
 
 
 async def test_nothing_overtakes_the_end_of_the_handshake() -> None:
@@ -110,6 +122,50 @@ async def test_nothing_overtakes_the_end_of_the_handshake_that_takes_its_time() 
         assert wire.read() == b""
         wire.flush()
         assert wire.read_all() == b"101" + numbered(0).wire
+
+
+@pytest.mark.parametrize("size", [1, 1000, 16_000, 60_000, 200_000])
+@pytest.mark.parametrize("way", ["direct", "hidden", "tls"])
+async def test_who_has_not_read_what_came_before_is_behind_from_the_beginning(way: str, size: int) -> None:
+    """Or else all that is ever sent waits in the transport: it has told somebody else, and tells only once."""
+    wire = Wire(response=b"." * size, hidden=way == "hidden", tls=way == "tls")
+    async with linked(wire, limits=Limits(outbox_bytes=100_000)) as (_, link, endpoint):
+        frames: list[Frame] = []
+        while not link.driver.closed:
+            frames.append(numbered(len(frames), 10_000))
+            link.write(frames[-1])
+            await settle()
+            assert len(frames) < 20
+        got = len(frames) - endpoint.statistics().dropped_frames
+        assert wire.read_all() == b"." * size + wires(frames[:got]) + close_frame(1013)
+
+
+@pytest.mark.parametrize("size", [0, 1, 16_000, 60_000, 200_000])
+@pytest.mark.parametrize("way", ["direct", "hidden", "tls"])
+async def test_who_reads_what_came_before_is_like_any_other(way: str, size: int) -> None:
+    wire = Wire(response=b"." * size, hidden=way == "hidden", tls=way == "tls")
+    async with linked(wire) as (_, link, _):
+        link.cork()
+        link.write(numbered(0))
+        link.uncork()
+        link.write(numbered(1))
+        assert wire.read_all() == b"." * size + wires([numbered(0), numbered(1)])
+        batch = FrameBatch((numbered(2), numbered(3)))
+        wire.written.clear()
+        link.write(batch)
+        assert wire.written == ([] if way == "direct" else [batch.wire])
+        assert wire.read_all() == batch.wire
+        assert link.queued_bytes == 0
+
+
+async def test_a_connection_that_is_over_when_it_begins_is_not_written_to() -> None:
+    wire = Wire()
+    wire.abort()
+    async with linked(wire) as (_, link, _):
+        link.write(numbered(0))
+        link.ping(b"")
+        assert wire.read() == b""
+        assert wire.written == []
 
 
 async def test_once_the_handshake_is_out_frames_go_straight_to_the_socket() -> None:

@@ -133,10 +133,28 @@ async def test_of_the_pings_of_a_client_that_is_behind_only_the_last_is_answered
             link.pong(f"{number}".encode())
         assert link.queued_bytes == queued
         pong = server_frame(FIN | PONG, b"999")
-        assert wire.read_all() == server_frame(FIN | PONG, b"at once") + wires([*frames, numbered(0)]) + pong
+        # As soon as it can: before what still waits.
+        assert wire.read_all() == server_frame(FIN | PONG, b"at once") + wires(frames) + pong + numbered(0).wire
         # Once.
         frames = link.fall_behind()
         assert wire.read_all() == wires(frames)
+
+
+async def test_a_client_that_never_catches_up_is_answered_all_the_same() -> None:
+    """It reads, and pings to find out whether anybody is there: a backlog that is never empty is no reason to leave."""
+    async with linked(limits=LIMITS) as (wire, link, _):
+        room = channel("drop_oldest")
+        link.fall_behind()
+        link.pong(b"there")
+        got = b""
+        for number in range(100):
+            for n in range(10):
+                link.write(event(10 * number + n, 10_000), room)
+            got += wire.read(30_000)
+            wire.flush()
+            assert link.queued_bytes > LIMIT // 2
+            await settle()
+        assert got.count(server_frame(FIN | PONG, b"there")) == 1
 
 
 async def test_a_client_that_is_behind_is_not_pinged() -> None:

@@ -137,8 +137,8 @@ async def test_one_that_is_sent_too_much_to_begin_with_is_read_when_it_has_taken
         await eventually(lambda: endpoint.statistics().outbox_bytes > 64 * 1024)
         await client.send_frame(TEXT, b"hello")
         await client.send_frame(PING, b"hello")
-        for _ in range(600):
-            assert await client.receive_frame() == (TEXT, LARGE.encode())
-        assert await client.receive_frame() == (TEXT, b"hello")
-        assert await client.receive_frame() == (PONG, b"hello")
+        got = [await client.receive_frame() for _ in range(602)]
+        # Before what still waits, perhaps.
+        got.remove((PONG, b"hello"))
+        assert got == 600 * [(TEXT, LARGE.encode())] + [(TEXT, b"hello")]
         await is_read(client)

@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+import anyio
 import anyio.abc
 import pytest
 from anyio.streams.tls import TLSStream
 
-from phoenix_channels import Channel, Endpoint, Limits, Reply, Socket, WebSocketOptions, incoming
+from phoenix_channels import Channel, Endpoint, Limits, RawSocket, Reply, Socket, WebSocketOptions, incoming
 from phoenix_channels.backpressure import Latest, SlowConsumer
 from tests.transports.app import eventually
 from tests.transports.clients import V2, RawClient, connect, masked, request_bytes
@@ -69,7 +70,7 @@ class SlowClient(RawClient):
 
 
 @asynccontextmanager
-async def connect_slow(port: int, way: Way) -> AsyncGenerator[SlowClient]:
+async def slow_stream(port: int, way: Way) -> AsyncGenerator[Any]:
     bare = socket.socket()
     bare.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     bare.connect(("127.0.0.1", port))
@@ -78,6 +79,12 @@ async def connect_slow(port: int, way: Way) -> AsyncGenerator[SlowClient]:
         context = ssl.create_default_context(cafile=PEM)
         stream = await TLSStream.wrap(stream, hostname="localhost", ssl_context=context, standard_compatible=False)
     async with stream:
+        yield stream
+
+
+@asynccontextmanager
+async def connect_slow(port: int, way: Way) -> AsyncGenerator[SlowClient]:
+    async with slow_stream(port, way) as stream:
         client = SlowClient(stream)
         offer: dict[str, str | None] = {}
         if way == "compressed":
@@ -272,6 +279,47 @@ async def test_frames_of_any_size_arrive_in_order_however_they_are_read(seed: in
             await check_next(slow, read, sizes)
             read += 1
         assert most_waited > LIMIT
+
+
+async def test_one_that_has_not_read_what_it_asked_for_before(way: Way) -> None:
+    """Its transport has been congested from before the upgrade, and does not say so again."""
+    chunk, answered = b"x" * 6_000_000, anyio.Event()
+
+    class Feed(RawSocket):
+        async def init(self) -> None:
+            await self.subscribe("feed")
+
+        def handle_info(self, message: Any) -> str:
+            return PAD
+
+    endpoint = Endpoint(limits=Limits(outbox_bytes=LIMIT))
+    endpoint.socket("/feed", Feed, websocket=WebSocketOptions(compress=True))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await endpoint(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if way == "tls":
+            # The first goes on to the transport below.
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": chunk})
+        answered.set()
+
+    options: dict[str, Any] = {"ssl_certfile": PEM} if way == "tls" else {}
+    async with fast_server(app, **options) as port, slow_stream(port, way) as stream:
+        await stream.send(b"GET /file HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await answered.wait()
+        offer: dict[str, str | None] = {"Sec-WebSocket-Extensions": "permessage-deflate"} if way == "compressed" else {}
+        await stream.send(request_bytes("/feed/websocket", offer))
+        await eventually(lambda: endpoint.statistics().topics)
+        count = 0
+        while endpoint.statistics().connections:
+            endpoint.local_broadcast("feed", "n", {})
+            await anyio.lowlevel.checkpoint()
+            count += 1
+            assert count < MOST
+        assert count <= 100
 
 
 async def read_all(fast: Any) -> None:

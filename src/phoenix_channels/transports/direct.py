@@ -36,7 +36,7 @@ class DirectSink:
 
     Args:
         driver: told when the client does not read.
-        transport: the open transport.
+        transport: whose protocol tells the sink already when writing pauses and goes on.
         prepared: frames go out as they are; False to have :meth:`encode` asked for each.
     """
 
@@ -63,7 +63,11 @@ class DirectSink:
         self._pong: bytes | None = None
         # The socket to write to, or -1 to leave that to the transport.
         self._fd = -1
-        self._own_socket(transport)
+        if transport.is_closing():
+            # Some have no socket any more.
+            self.stop()
+        else:
+            self._own_socket(transport)
 
     def _own_socket(self, transport: asyncio.Transport) -> None:
         own: Any = transport.get_extra_info("socket")
@@ -71,19 +75,19 @@ class DirectSink:
         if own is not None and family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             with suppress(OSError):
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
-        if own is None or os.name != "posix" or transport.get_extra_info("sslcontext") is not None:
+        fd = -1
+        if own is not None and os.name == "posix" and transport.get_extra_info("sslcontext") is None:
+            fd = own.fileno()
+        if transport.get_write_buffer_size():
+            # The end of the handshake, or a response that the client has asked for before it.  The transport may have
+            # told somebody else, and says it only once.
+            self.pause_writing()
+        if fd >= 0 or self._congested:
+            # From now on it says so as soon as it keeps anything, and when it does not any more.
+            transport.set_write_buffer_limits(high=0)
+        if fd < 0:
             transport.set_write_buffer_limits(high=self._driver.limits.outbox_high_water)
-            return
-        # From now on the transport says so as soon as it keeps anything, and when it does not any more.
-        transport.set_write_buffer_limits(high=0)
-        self._fd = -1 if transport.get_write_buffer_size() else own.fileno()
-        if self._fd < 0:
-            # The end of the handshake is still on its way.
-            self._driver.lane.loop.call_soon(self._own_socket_later)
-
-    def _own_socket_later(self) -> None:
-        if not self._closing and not self._congested and self._transport.get_write_buffer_size() == 0:
-            self._fd = self._transport.get_extra_info("socket").fileno()
+        self._fd = fd
 
     def encode(self, frames: Frame | FrameBatch) -> bytes:
         """What stands on the wire for them."""
@@ -113,11 +117,20 @@ class DirectSink:
             return
         try:
             sent = _write(fd, data)
-        except OSError:
-            # It takes nothing now, or never again: the transport will find out which.
+        except BlockingIOError:
             sent = 0
+        except OSError:
+            self._give_up()
+            return
         if sent < len(data):
             self._transport.write(memoryview(data)[sent:] if sent else data)
+
+    def _give_up(self) -> None:
+        """The client is gone: nothing can be written to it any more."""
+        self.stop()
+        # Not through the transport: asyncio's log what is written after an error.  Nor at once: if it is the transport
+        # that has called us, it would call connection_lost twice.
+        self._driver.lane.loop.call_soon(self._transport.abort)
 
     def _write_each(self, frames: Frame | FrameBatch, source: Subscription | None) -> None:
         if not self._congested:
@@ -125,11 +138,15 @@ class DirectSink:
             return
         for number, frame in enumerate(frames.frames):
             if not self._wait(frame, source):
-                # It, what waits, and what comes behind it.
-                waiting = 0 if self._backlog is None else self._backlog.clear()
-                self.stop()
-                self._driver.overflow(waiting + len(frames.frames) - number)
+                # It, and what comes behind it.
+                self._overflow(len(frames.frames) - number)
                 return
+
+    def _overflow(self, dropped: int = 0) -> None:
+        """The client does not read: what waits for it is lost, and so many frames more."""
+        waiting = 0 if self._backlog is None else self._backlog.clear()
+        self.stop()
+        self._driver.overflow(waiting + dropped)
 
     def _wait(self, frame: Frame, source: Subscription | None) -> bool:
         """Keep a frame until the transport has room; False when there is too much."""
@@ -226,8 +243,12 @@ class DirectSink:
         if self._closing:
             # Behind the close frame nothing may follow.
             self._lose_backlog()
+        elif self._pong is not None:
+            # Before what waits: who reads, and never catches up, is to hear from us, too.
+            payload, self._pong = self._pong, None
+            self.pong(payload)
         backlog = self._backlog
-        while backlog and not self._congested:
+        while backlog and not self._congested and not self._closing:
             portion: list[bytes] = []
             size = 0
             while backlog and size < _PORTION:
@@ -236,8 +257,5 @@ class DirectSink:
             self._send(b"".join(portion))
         if not backlog:
             self._backlog = None
-        if self._pong is not None and not self._congested and not self._closing:
-            payload, self._pong = self._pong, None
-            self.pong(payload)
         self._look()
         self._driver.written()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import MutableSet
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, final
 
 from phoenix_channels.protocol.close_codes import CloseCode
@@ -38,7 +39,7 @@ class FastLane(DirectSink, asyncio.Protocol):
 
     Args:
         driver: the connection's.
-        transport: the open transport, with nothing to write.
+        transport: the open transport.
         response: what ends the handshake.
         connections: the server's account of who is connected; this connection is in it until it is lost.
         max_frame_size: bytes of the largest frame that is accepted (P-083).
@@ -57,6 +58,8 @@ class FastLane(DirectSink, asyncio.Protocol):
         max_frame_size: int,
         deflate: Deflate | None = None,
     ) -> None:
+        # First: it is told whether the transport has anything to write yet.
+        transport.set_protocol(self)
         super().__init__(driver, transport, prepared=deflate is None)
         self._connections = connections
         self._deflate = deflate
@@ -69,8 +72,7 @@ class FastLane(DirectSink, asyncio.Protocol):
         self._held = True
         self._close_timer: asyncio.TimerHandle | None = None
         connections.add(self)
-        transport.set_protocol(self)
-        self._send(response)
+        transport.write(response)
 
     async def start(self) -> None:
         """Begin to read; returns as soon as the connection is known to its endpoint."""
@@ -105,7 +107,9 @@ class FastLane(DirectSink, asyncio.Protocol):
             # Nothing that comes can be read any more, not even a close: the client is to end it (RFC 6455, 7.1.7).  Not
             # by closing the socket: with unread bytes in it that could take the close frame along.
             if self._transport.can_write_eof():
-                self._transport.write_eof()
+                with suppress(OSError):
+                    # Or it has ended the connection already.
+                    self._transport.write_eof()
             else:
                 self._transport.close()
             return
@@ -140,8 +144,8 @@ class FastLane(DirectSink, asyncio.Protocol):
         return parser.waiting
 
     def resume_reading(self) -> None:
-        # Or else the driver calls again.
-        if self._held and self._driver.keep_reading():
+        # Or else the driver calls again.  Of who is gone nothing is read any more.
+        if self._held and not self._transport.is_closing() and self._driver.keep_reading():
             self._held = False
             self._read()
             if not self._held and not self._transport.is_closing():
