@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import signal
-import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,18 +11,13 @@ import uvicorn
 from click.testing import CliRunner
 
 from phoenix_channels.cli import main
-from phoenix_channels.cli import serve as command
+from phoenix_channels.cli.serve import serve as command
 from phoenix_channels.server import serve
-from tests.server.processes import Process, running
-from tests.transports.clients import ask, connect
+from tests.support.clients import close_code, connect_once
+from tests.support.processes import phoenix_channels
+from tests.transports.clients import ask
 
 PEM = Path(__file__).with_name("transports") / "localhost.pem"
-RUN = "import sys; from phoenix_channels.cli import main; sys.exit(main())"
-
-
-def phoenix_channels(*arguments: str) -> AbstractContextManager[Process]:
-    """The command in a process of its own, as its script starts it."""
-    return running(sys.executable, "-X", "dev", "-W", "error", "-c", RUN, *arguments)
 
 
 def test_every_option_is_one_of_serve_or_of_uvicorn() -> None:
@@ -63,10 +56,10 @@ async def test_it_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
         assert answer.headers["x-test"] == "1"
         assert "server" not in answer.headers
         assert "date" in answer.headers
-        async with connect(port) as client:
-            await client.join("room:a")
+        async with connect_once(port) as socket:
+            await socket.join("room:a")
             server.process.send_signal(signal.SIGTERM)
-            assert await client.close_code() == 1012
+            assert await close_code(socket) == 1012
         server.end()
     assert 'WebSocket /api/socket/websocket?vsn=2.0.0" [accepted]' in server.said
     assert "room:a terminates: ('shutdown', 'draining')" in server.said
@@ -78,11 +71,11 @@ async def test_it_starts_workers(tmp_path: Path) -> None:
     with phoenix_channels("serve", "tests.server.app:endpoint", "--port", "0", "--workers", "2") as server:
         port = server.port()
         pids = server.workers(2)
-        async with connect(port) as client:
-            await client.join("room:a")
-            assert await client.call("room:a", "ask_pid") in pids
+        async with connect_once(port) as socket:
+            channel = await socket.join("room:a")
+            assert await channel.push("ask_pid") in pids
             server.process.send_signal(signal.SIGTERM)
-            assert await client.close_code() == 1012
+            assert await close_code(socket) == 1012
         assert server.end() == 0
     assert "Traceback" not in server.said
 
@@ -93,8 +86,8 @@ async def test_it_believes_the_proxies_that_it_is_told_of(trusted: bool) -> None
     with phoenix_channels(
         *("serve", "tests.server.app:endpoint", "--port", "0", "--forwarded-allow-ips", "*" if trusted else "192.0.2.1")
     ) as server:
-        async with connect(server.port(), additional_headers={"X-Forwarded-For": "203.0.113.7"}) as client:
-            await client.join("room:a")
+        async with connect_once(server.port(), headers={"X-Forwarded-For": "203.0.113.7"}) as socket:
+            await socket.join("room:a")
         server.end(signal.SIGTERM)
     address = "203.0.113.7:0" if trusted else "127.0.0.1:"
     assert address in next(line for line in server.said.splitlines() if "[accepted]" in line)

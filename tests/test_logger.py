@@ -16,6 +16,7 @@ from phoenix_channels.logger import EventLogger, shown_duration, shown_name
 from phoenix_channels.parameters import Keep, ParameterFilter
 from phoenix_channels.protocol.messages import EMPTY, Payload
 from phoenix_channels.protocol.serializers import V2JSONSerializer
+from phoenix_channels.results import ConnectRefused
 from phoenix_channels.socket import Socket
 
 ENDPOINT: Any = object()
@@ -352,7 +353,8 @@ def test_an_endpoint_tells_that_it_starts(heard: list[Any]) -> None:
 @pytest.mark.parametrize("enabled", [True, False])
 def test_telemetry_is_told_whether_or_not_there_is_a_log(heard: list[Any], enabled: bool) -> None:
     logger = EventLogger(enabled=enabled)
-    connected(logger, QuietSocket, result="error")
+    refused = ConnectRefused("busy")
+    connected(logger, QuietSocket, result="error", refused=refused)
     drained(logger, False)
     joined(logger, QuietChannel, topic="phoenix:x", payload=Raw(b'{"password":"hunter2"}'))
     handled(logger, QuietChannel, payload=b"\x00")
@@ -368,6 +370,7 @@ def test_telemetry_is_told_whether_or_not_there_is_a_log(heard: list[Any], enabl
                 "params": {"token": "hunter2", "name": "ada"},
                 "connect_info": INFO,
                 "result": "error",
+                "refused": refused,
                 "log": False,
             },
         ),

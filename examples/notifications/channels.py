@@ -130,8 +130,7 @@ class UserSocket(Socket):
     user: User
 
     async def connect(self, params: Mapping[str, Any], info: ConnectInfo) -> None:
-        token = params.get("token")
-        user = await to_thread.run_sync(store.user_with_token, token) if isinstance(token, str) else None
+        user = await to_thread.run_sync(service.logged_in, params.get("token"))
         if user is None:
             raise ConnectRefused
         self.user = user

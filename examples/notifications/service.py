@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phoenix_channels import BroadcastQueueFull, Endpoint
+from phoenix_channels.token import TokenError, sign, verify
 
 from .mentions import mentions
-from .store import Inbox, Notification, Store, Verdict
+from .store import Inbox, Notification, Store, User, Verdict
 
 logger = logging.getLogger(__name__)
 
 store = Store(Path(__file__).with_name("notifications.db"))
-# The secret signs long-poll sessions. Given from outside it outlasts a restart, and every worker has the same.
+# It signs logins and long-poll sessions. Given from outside it outlasts a restart, and every worker has the same.
 endpoint = Endpoint(secret_key_base=os.environ.get("SECRET_KEY_BASE") or secrets.token_urlsafe(48))
 
 
@@ -40,6 +41,19 @@ class NobodyToNotify(Exception):
     def __init__(self, unknown: list[str]) -> None:
         super().__init__("Mention someone who is here, someone other than yourself.")
         self.unknown = unknown
+
+
+def log_in(user: User) -> str:
+    """A token that says who somebody is, for a day; nothing is stored."""
+    return sign(endpoint, "login", user.id)
+
+
+def logged_in(token: object) -> User | None:
+    """The user whom a token was made for; None for whatever else a client sends."""
+    try:
+        return store.user(verify(endpoint, "login", token))
+    except TokenError:
+        return None
 
 
 def publish(author: str, text: str) -> Published:

@@ -1,6 +1,5 @@
 """What the example remembers, in SQLite: users, their posts, and who was notified of which."""
 
-import secrets
 import sqlite3
 import threading
 import time
@@ -23,8 +22,7 @@ DEMO_USERS = {
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (
     id TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
-    token TEXT NOT NULL UNIQUE
+    name TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS posts (
     id INTEGER PRIMARY KEY,
@@ -117,7 +115,7 @@ class Store:
         self._db.executescript(SCHEMA)
         with self._transaction() as db:
             for user, name in DEMO_USERS.items():
-                db.execute("INSERT OR IGNORE INTO users VALUES (?, ?, ?)", (user, name, secrets.token_urlsafe(32)))
+                db.execute("INSERT OR IGNORE INTO users (id, name) VALUES (?, ?)", (user, name))
 
     def close(self) -> None:
         self._db.close()
@@ -125,12 +123,8 @@ class Store:
     def users(self) -> list[User]:
         return [User(*row) for row in self._rows("SELECT id, name FROM users ORDER BY id")]
 
-    def token_of(self, user: str) -> str | None:
-        rows = self._rows("SELECT token FROM users WHERE id = ?", user)
-        return str(rows[0][0]) if rows else None
-
-    def user_with_token(self, token: str) -> User | None:
-        rows = self._rows("SELECT id, name FROM users WHERE token = ?", token)
+    def user(self, id: str) -> User | None:
+        rows = self._rows("SELECT id, name FROM users WHERE id = ?", id)
         return User(*rows[0]) if rows else None
 
     def add_post(self, author: str, text: str, receivers: Sequence[str]) -> dict[str, int]:

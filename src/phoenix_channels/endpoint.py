@@ -82,8 +82,9 @@ class Endpoint:
     Args:
         host: the public host name, such as ``"example.com"``.  Pages of other hosts are refused.  Without it, a page
             has to come from the host of the request's ``Host`` header.
-        secret_key_base: the secret that signs the tokens of long-poll sessions, at least 20 bytes, the same on all
-            nodes.  Without it a random one is made, with a warning; with several workers that is an error.
+        secret_key_base: the secret that signs the tokens of long-poll sessions, and those of
+            :mod:`phoenix_channels.token`, at least 20 bytes, the same on all nodes.  Without it a random one is made
+            for the sessions, with a warning; with several workers that is an error.
         check_origin: which pages may connect, where a mount does not say (P-014).
         pubsub: what carries broadcasts to other nodes; by default there are none.
         limits: the bounds of every queue.
@@ -115,6 +116,7 @@ class Endpoint:
         OriginPolicy.of(True if check_origin is None else check_origin, "Endpoint(check_origin=...)")
         self.host = host
         self._check_origin: CheckOrigin | None = check_origin
+        self._secret_key_base = secret_key_base
         self.hub = Hub(
             pubsub if pubsub is not None else LocalPubSub(),
             limits if limits is not None else Limits(),
@@ -126,6 +128,11 @@ class Endpoint:
         self.sessions = Sessions(self, secret_key_base)
         config = {"host": host, "check_origin": check_origin, "pubsub": self.hub.pubsub, "limits": self.hub.limits}
         self.hub.logger.endpoint_init(self, config)
+
+    @property
+    def secret_key_base(self) -> str | None:
+        """The secret, which also :mod:`phoenix_channels.token` signs with; None without one."""
+        return self._secret_key_base
 
     def socket(self, path: str, socket_class: type[BaseSocket], **options: Unpack[MountOptions]) -> None:
         """Mount a socket class: its WebSocket answers at ``<path>/websocket`` (P-001).

@@ -85,10 +85,11 @@ class EventLogger:
         vsn: object,
         params: Mapping[str, Any],
         connect_info: object,
+        refused: Exception | None = None,
     ) -> None:
         """A client has been let in or refused by ``connect`` (P-027, A151, A160).
 
-        Raw sockets have no serializer.
+        Raw sockets have no serializer; ``refused`` is the exception that says no.
         """
         level: Level = socket_class.log
         metadata = {
@@ -100,6 +101,7 @@ class EventLogger:
             "params": params,
             "connect_info": connect_info,
             "result": result,
+            "refused": refused,
             "log": level,
         }
         telemetry.execute(telemetry.SOCKET_CONNECTED, {"duration": duration}, metadata)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from phoenix_channels.definitions import check_seconds
 from phoenix_channels.handlers import check_callback
+from phoenix_channels.protocol.close_codes import may_be_sent
 from phoenix_channels.results import Stop
 from phoenix_channels.socket import BaseSocket
 
@@ -120,7 +121,7 @@ class RawSocket(BaseSocket):
         Raises:
             ValueError: the code is none that an application may send (RFC 6455, 7.4).
         """
-        if code not in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013) and not 3000 <= code <= 4999:
+        if not may_be_sent(code):
             raise ValueError(f"a close code is 1000, 1001, ..., 1013 or from 3000 to 4999, not {code!r}")
         self._opened().end(code)
 

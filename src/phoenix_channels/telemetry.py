@@ -10,7 +10,8 @@ event                                  measurements                      metadat
 ``phoenix.socket_connected``           ``duration`` of ``connect``       ``endpoint``, ``user_socket`` (class),
                                                                          ``transport``, ``serializer`` (class),
                                                                          ``vsn``, ``params``, ``connect_info``,
-                                                                         ``result``, ``log``
+                                                                         ``result``, ``refused``
+                                                                         (``ConnectRefused`` or None), ``log``
 ``phoenix_channels.connect_crashed``   none                              ``endpoint``, ``socket`` (class),
                                                                          ``transport``, ``error``
 ``phoenix.socket_drain``               ``count`` in this round,          ``endpoint``, ``socket`` (class),

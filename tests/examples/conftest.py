@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.programs import ROOT, Node
+from tests.examples.programs import Node
+from tests.support.processes import ROOT
 
 
 @pytest.fixture(scope="session")

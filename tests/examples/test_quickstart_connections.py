@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sys
@@ -14,14 +15,16 @@ import httpx
 import msgspec
 import pytest
 from anyio import to_thread
-from websockets.exceptions import InvalidStatus
 
 from examples.quickstart.guides import custom_serializers, deploying, long_polling, raw_sockets
 from examples.quickstart.guides import who_may_connect as guide
-from tests.examples.programs import Node, line_of, running
+from phoenix_channels import testing as kit
+from phoenix_channels.client import ConnectFailed, connect
+from tests.examples.programs import Node
 from tests.support.asgi import Refused, Server, serving
+from tests.support.clients import close_code, connect_once
 from tests.support.loops import soon
-from tests.transports.clients import connect
+from tests.support.processes import running
 from tests.transports.servers import uvicorn_server
 
 SUBPROTOCOLS = "sec-websocket-protocol"
@@ -57,15 +60,21 @@ async def test_origins() -> None:
         assert refused.status == 403
 
 
+async def refused_token(path: str, token: str | None) -> kit.Refused:
+    with pytest.raises(kit.Refused) as refused:
+        await kit.connect(guide.endpoint, path=path, auth_token=token)
+    return refused.value
+
+
 async def test_token() -> None:
-    async with serving(guide.endpoint) as server:
-        client = await server.connect(headers=with_token("token-of-ada"))
-        assert await client.join("room:lobby") == {}
-        for headers in (with_token("token-of-nobody"), with_token("token-of-mallory"), []):
-            refused = await refusal(server, "/socket/websocket", headers)
+    async with kit.connect(guide.endpoint, path="/socket", auth_token="token-of-ada") as socket:
+        channel = await socket.join("room:lobby")
+        assert channel.reply == {}
+        for token in ("token-of-nobody", "token-of-mallory", None):
+            refused = await refused_token("/socket", token)
             assert (refused.status, refused.body) == (403, b"")
         await guide.endpoint.disconnect("users_socket:ada")
-        assert await client.receive_close() == 1001
+        await socket.assert_closed(1001)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -73,23 +82,20 @@ async def test_token_of_the_client(node: Node) -> None:
     async with uvicorn_server(guide.endpoint) as port:
         for token, line in (("token-of-ada", "^connected$"), ("token-of-nobody", "^refused$")):
             with node.running("guides/token_client.mjs", port, TOKEN=token) as client:
-                await to_thread.run_sync(line_of, client, line)
+                await to_thread.run_sync(client.line, line)
 
 
 async def test_explained_refusal() -> None:
-    async with serving(guide.endpoint) as server:
-        refused = await refusal(server, "/explained/websocket", with_token("token-of-mallory"))
-        assert (refused.status, json.loads(refused.body)) == (403, {"reason": "banned"})
-        # Without a reason there is nothing to explain.
-        assert (await refusal(server, "/explained/websocket", [])).body == b""
+    refused = await refused_token("/explained", "token-of-mallory")
+    assert (refused.status, json.loads(refused.body)) == (403, {"reason": "banned"})
+    # Without a reason there is nothing to explain.
+    assert (await refused_token("/explained", None)).body == b""
 
 
 async def test_what_connect_knows() -> None:
-    async with serving(guide.endpoint) as server:
-        await server.connect("/projects/7/websocket")
-        [info] = guide.endpoint.debug.sockets()
-        assert isinstance(info.socket, guide.ProjectSocket)
-        assert (info.socket.project_id, info.socket.address, info.socket.region) == ("7", "127.0.0.1", "eu")
+    async with kit.connect(guide.endpoint, path="/projects/7", socket_class=guide.ProjectSocket) as socket:
+        server = socket.server
+        assert (server.project_id, server.address, server.region) == ("7", "127.0.0.1", "eu")
 
 
 @pytest.fixture
@@ -97,21 +103,19 @@ def django() -> Iterator[str]:
     """Host and port of the server with the session."""
     command = [sys.executable, "-m", "uvicorn", "examples.quickstart.guides.django_session:application", "--port", "0"]
     with running(*command) as process:
-        yield line_of(process, r"running on http://(127\.0\.0\.1:\d+)")[1]
+        yield f"127.0.0.1:{process.port()}"
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_session(django: str) -> None:
-    port = int(django.partition(":")[2])
-
-    async def status(cookie: str, csrf_token: str) -> int:
+    async def status(cookie: str, csrf_token: str) -> int | None:
         """That of the handshake."""
-        options: dict[str, Any] = {"additional_headers": {"cookie": f"sessionid={cookie}"}}
+        params, headers = {"_csrf_token": csrf_token}, {"cookie": f"sessionid={cookie}"}
         try:
-            async with connect(port, query=f"vsn=2.0.0&_csrf_token={csrf_token}", **options):
+            async with connect(f"ws://{django}/socket", params=params, headers=headers):
                 return 101
-        except InvalidStatus as refused:
-            return refused.response.status_code
+        except ConnectFailed as refused:
+            return refused.status
 
     async with httpx.AsyncClient(base_url=f"http://{django}", trust_env=False) as browser:
         assert (await browser.get("/login", params={"user_id": "21"})).status_code == 204
@@ -140,7 +144,7 @@ async def test_long_polling(node: Node) -> None:
     async with uvicorn_server(app) as port:
         with node.running("guides/long_polling.mjs", port) as client:
             for _ in range(2):
-                await to_thread.run_sync(line_of, client, "^joined$")
+                await to_thread.run_sync(client.line, "^joined$")
             assert sorted(info.transport for info in app.debug.sockets()) == ["longpoll", "websocket"]
         await app.drain()
 
@@ -182,10 +186,10 @@ async def test_raw_socket_with_a_path_and_a_subprotocol() -> None:
 async def test_raw_socket_in_a_browser(node: Node) -> None:
     async with uvicorn_server(raw_sockets.endpoint) as port:
         with node.running("guides/raw_client.mjs", port) as client:
-            await to_thread.run_sync(line_of, client, r"^which shares\?$")
-            await to_thread.run_sync(line_of, client, r"^watching ACME$")
+            await to_thread.run_sync(client.line, r"^which shares\?$")
+            await to_thread.run_sync(client.line, r"^watching ACME$")
             raw_sockets.publish("ACME", 12.5)
-            await to_thread.run_sync(line_of, client, r"^ACME 12\.5$")
+            await to_thread.run_sync(client.line, r"^ACME 12\.5$")
 
 
 # Serializers
@@ -254,11 +258,10 @@ COMMANDS = {
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 async def test_server_of_its_own(command: list[str]) -> None:
-    with running(sys.executable, *command, PORT="0") as process:
-        port = int(line_of(process, r"running on http://127\.0\.0\.1:(\d+)")[1])
-        async with connect(port) as client:
-            await client.join("room:lobby")
-            process.send_signal(signal.SIGTERM)
-            assert await client.close_code() == 1012
-        line_of(process, "Application shutdown complete")
-        assert process.wait(10) in (0, -signal.SIGTERM)
+    with running(sys.executable, *command, environment={"PORT": "0"}) as process:
+        async with connect_once(process.port()) as socket:
+            await socket.join("room:lobby")
+            os.kill(process.pid, signal.SIGTERM)
+            assert await close_code(socket) == 1012
+        assert process.end() in (0, -signal.SIGTERM)
+    assert "Application shutdown complete" in process.said

@@ -1,4 +1,7 @@
-"""Clients of either version of the protocol, to a server with a network or to one without."""
+"""Clients of either version of the protocol, to a server with a network or to one without.
+
+Not the client of this library: a feature is shown frame by frame, refs included, by version 1 as by version 2.
+"""
 
 from __future__ import annotations
 

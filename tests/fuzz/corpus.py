@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from tests.protocol.websocket import BINARY, CLOSE, FIN, PING, PONG, RSV1, TAIL, TEXT, client_frame, deflate
-from tests.token.vectors import DERIVED, TOKENS
+from tests.token.terms import compressed
+from tests.token.vectors import DERIVED, ENCRYPTED_PAYLOAD, TOKENS
 
 MAX_LENGTH = 4096
 """Of every input: length alone is the matter of other tests."""
@@ -93,6 +94,13 @@ _SIGNED = [token.encode() for token in [*TOKENS.values(), *DERIVED.values()]]
 # A token, or what shall be signed; derived with other options some are not valid.
 TOKENS_AND_PAYLOADS = [*_SIGNED, *(token.split(b".")[1] for token in _SIGNED[:12])]
 
+_PAYLOADS = [base64.urlsafe_b64decode(token.split(b".")[1] + b"==") for token in _SIGNED]
+_ATOMS = b"\x83h\x05d\x00\x01\xe9s\x02okv\x00\x02\xc3\xa9w\x05falsew\x00"
+_NUMBERS = b"\x83h\x04o\x00\x00\x00\x02\x01\x00\x01n\x01\x00\x07F\xbf\xf0" + b"\x00" * 6 + b"b" + b"\xff" * 4
+_NESTED = b"\x83" + b"l\x00\x00\x00\x01h\x01t\x00\x00\x00\x01a\x01" * 10 + b"k\x00\x02\x01\x02" + b"j" * 10
+TERMS = [*_PAYLOADS, _ATOMS, _NUMBERS, _NESTED, compressed(_NESTED[1:]), compressed(b"m\x00\x00\x03\xe8" + b"x" * 1000)]
+TOKENS_AND_TERMS = [*_SIGNED[: len(TOKENS)], *_PAYLOADS, ENCRYPTED_PAYLOAD]
+
 JSON_WORDS = [b'"', b"[", b"]", b"{", b"}", b",", b":", b"null", b"true", b"false", b"0", b"-1", b"1e308", b"1e-400"]
 JSON_WORDS += [b"1E400", b"\\u0000", b"\\ud800", b"\\udc00", b"\\", b"\\n", b"\xc3\xa9", b"\xed\xa0\x80", b"\xff", b" "]
 JSON_WORDS += [b"18446744073709551616", b"-9223372036854775809", b"0.1", b"-0", b"NaN", b"\xef\xbb\xbf", b"[[[[[[[["]
@@ -132,6 +140,11 @@ TOKEN_WORDS = [
     b"\xff",
     b"AAAA",
 ]
+TERM_WORDS = [bytes([tag]) + b"\x00" * zeros for tag in (70, 98, 104, 107, 110, 115, 119) for zeros in (0, 1, 8)]
+TERM_WORDS += [bytes([tag]) + b"\x00\x00\x00\x01" for tag in (105, 108, 109, 111, 116)]
+TERM_WORDS += [b"\x83", b"\x83P", b"d\x00\x01a", b"w\x04true", b"w\x03nil", b"w\x08infinity", b"a\x01", b"j"]
+TERM_WORDS += [b"\xff\xff", b"\x7f\xf0", b"\xc3\xa9"]
+TERM_WORDS += [b"b\x00\x01Q\x80", b"n\x06\x00\x00h\xe5\xcf\x8b\x01", b"w\x04data", b"w\x06signed"]
 FRAME_WORDS = [client_frame(first, mask=_MASKS[0]) for first in (0, FIN, TEXT, FIN | TEXT, FIN | PING, FIN | CLOSE)]
 FRAME_WORDS += [b"\x81\xfe\x00\x05", b"\x82\xff" + b"\x00" * 7, b"\x88\x82\x00\x00\x00\x00\x03\xe8", b"\x01\x80"]
 FRAME_WORDS += [b"\xc1", b"\xc2", b"\x41", b"\x00\x7e", b"\xc3\xa9", b"\xf0\x9f\xa6\x84", b"\x03\x00", _HELLO, TAIL]

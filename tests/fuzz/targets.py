@@ -8,7 +8,6 @@ import base64
 import hashlib
 import hmac
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
@@ -25,8 +24,11 @@ from phoenix_channels.protocol.payloads import decode_payload
 from phoenix_channels.protocol.serializers import Serializer, V1JSONSerializer, V2JSONSerializer
 from phoenix_channels.protocol.topics import Routes
 from phoenix_channels.token.signing import sign, verify
-from tests.fuzz import corpus
+from tests.fuzz import client, corpus
+from tests.fuzz.client import check_client_binary, check_client_text
 from tests.fuzz.mutate import Check
+from tests.fuzz.naive import DEEP, depth, parse, same, utf8
+from tests.fuzz.terms import check_term, check_verified
 from tests.fuzz.websocket import check_extensions, check_frames
 from tests.protocol.wire import client_binary, read
 from tests.token.vectors import KEY
@@ -51,18 +53,6 @@ def decode(serializer: Serializer, data: str | bytes, opcode: Opcode) -> Message
 
 def fields(message: Message) -> tuple[Any, ...]:
     return (message.join_ref, message.ref, message.topic, message.event, decode_payload(message.payload))
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equal in type and value, in the order of keys, and for the sign of a zero."""
-    return repr(left) == repr(right)
-
-
-def utf8(data: bytes) -> str | None:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def converse(serializer: Serializer, data: bytes, opcode: Opcode) -> None:
@@ -114,34 +104,7 @@ def check_v2_binary(data: bytes) -> bool:
 
 # Text messages
 
-# So deep that it depends on the depth of the stack whether it can be read.
-_DEEP = 300
 _MAX_REF_DEPTH = 32
-
-
-def _number(text: str) -> float:
-    if math.isinf(number := float(text)):
-        raise ValueError("P-046: out of range")
-    return number
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError("NaN and Infinity are no JSON")
-
-
-def parse(text: str) -> Any:
-    """What the standard library reads, less what it is lax about; ValueError for what is no JSON."""
-    term = json.loads(text, parse_float=_number, parse_constant=_no_constant)
-    if "\\u" in text:
-        # Lone surrogates cannot be encoded; as pairs, because of two equal keys the last alone is in the term.
-        json.dumps(json.loads(text, object_pairs_hook=list), ensure_ascii=False).encode()
-    return term
-
-
-def depth(term: Any) -> int:
-    if isinstance(term, dict):
-        term = list(term.values())
-    return 1 + max(map(depth, term), default=0) if isinstance(term, list) else 0
 
 
 def v2_envelope(term: Any) -> tuple[Any, ...] | None:
@@ -171,7 +134,7 @@ def check_text(
     if text is None:
         assert message is None
         return None
-    if text.count("[") + text.count("{") > _DEEP:
+    if text.count("[") + text.count("{") > DEEP:
         return None
     # Some transports hand over text, others bytes.
     as_text = decode(serializer, text, Opcode.TEXT)
@@ -358,7 +321,9 @@ def read_token(token: str) -> bytes | None:
     algorithm, payload, signature = parts
     if algorithm not in _DIGESTS or mac(f"{algorithm}.{payload}", _DIGESTS[algorithm]) != signature:
         return None
-    return base64.urlsafe_b64decode(payload + "==")
+    data = base64.urlsafe_b64decode(payload + "==")
+    # Bits that are not used are zero.
+    return data if base64url(data) == payload else None
 
 
 def check_token(data: bytes) -> bool:
@@ -389,9 +354,13 @@ TARGETS = {
     "v2_binary": Target(check_v2_binary, corpus.BINARIES, corpus.BINARY_WORDS),
     "v2_text": Target(check_v2_text, corpus.V2_TEXTS, corpus.JSON_WORDS),
     "v1_text": Target(check_v1_text, corpus.V1_TEXTS, corpus.JSON_WORDS),
+    "client_text": Target(check_client_text, client.TEXTS, [*corpus.JSON_WORDS, *client.WORDS]),
+    "client_binary": Target(check_client_binary, client.BINARIES, [*corpus.BINARY_WORDS, *client.BINARY_WORDS]),
     "body": Target(check_body, corpus.BODIES, corpus.BODY_WORDS),
     "params": Target(check_params, corpus.QUERIES, corpus.QUERY_WORDS),
     "token": Target(check_token, corpus.TOKENS_AND_PAYLOADS, corpus.TOKEN_WORDS),
+    "terms": Target(check_term, corpus.TERMS, corpus.TERM_WORDS),
+    "verified": Target(check_verified, corpus.TOKENS_AND_TERMS, corpus.TERM_WORDS),
     "frames": Target(check_frames, corpus.FRAMES, corpus.FRAME_WORDS),
     "extensions": Target(check_extensions, corpus.EXTENSIONS, corpus.EXTENSION_WORDS),
 }

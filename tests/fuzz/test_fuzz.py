@@ -65,7 +65,7 @@ def test_an_unknown_target_is_told_the_known_ones(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("status", [0, 1])
 def test_the_program_fails_when_a_target_does(status: int, tmp_path: Path) -> None:
     # The target is broken from outside: what is fuzzed lives in a process of its own.
-    (tmp_path / "sitecustomize.py").write_text("import binascii; binascii.a2b_base64 = None" if status else "")
+    (tmp_path / "sitecustomize.py").write_text("import hmac; hmac.compare_digest = None" if status else "")
     command = [sys.executable, str(Path(__file__).parent / "run.py"), "--inputs", "300", "--seed", "1", "body", "token"]
     run = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False)
     assert run.returncode == status, run.stdout + run.stderr

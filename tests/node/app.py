@@ -119,6 +119,12 @@ class EdgeChannel(RoomChannel):
         return Reply.ok()
 
     @incoming
+    def push_each(self, payload: Any) -> Reply:
+        for message in payload["messages"]:
+            self.push(message["event"], message["payload"])
+        return Reply.ok()
+
+    @incoming
     def numbers(self, payload: Any) -> Reply:
         return Reply.ok(list(bytes(payload)))
 

@@ -48,7 +48,7 @@ export class Events {
 
 // One case: its own names, its sockets, and a log of what they saw, printed when the case fails.
 //
-// The client is { name, version, transport, Socket, LongPoll, WebSocket, sessionStorage }; the world is
+// The client is { name, version, transport, Socket, LongPoll, Presence, WebSocket, sessionStorage }; the world is
 // { url, server(port), proxy(options) }: where the application is, and how to have another one, or a network that fails.
 export class Case {
   #sockets = [];

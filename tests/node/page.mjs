@@ -1,6 +1,6 @@
 // The part of chromium.mjs that runs in the page.
 
-import { LongPoll, Socket } from "phoenix";
+import { LongPoll, Presence, Socket } from "phoenix";
 
 import * as cases from "./cases/index.mjs";
 import { attempt } from "./harness.mjs";
@@ -21,5 +21,6 @@ export function run({ target, version, transport, name, url }) {
   };
   const { WebSocket, sessionStorage } = globalThis;
   sessionStorage.clear();
-  return attempt(cases, name, { name: target, version, transport, Socket, LongPoll, WebSocket, sessionStorage }, world);
+  const client = { name: target, version, transport, Socket, LongPoll, Presence, WebSocket, sessionStorage };
+  return attempt(cases, name, client, world);
 }

@@ -5,7 +5,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,23 +21,6 @@ from tests.node.clients import ALL_RULES, CASES, CHROMIUM, TARGETS, WANTED, Targ
 HERE = Path(__file__).parent
 LAUNCH = {"command": [sys.executable, "-m", "tests.node.app"], "directory": str(HERE.parents[1])}
 SECONDS = 110
-
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """The path of Node, with the packages of the lock file installed."""
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if found is None or npm is None:
-        pytest.skip("node and npm are needed to run the JavaScript client")
-    installed, lock = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        result = subprocess.run(
-            [npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, capture_output=True, text=True, timeout=120, check=False
-        )
-        if result.returncode != 0:
-            pytest.fail(f"npm ci failed:\n{result.stdout}{result.stderr}", pytrace=False)
-        installed.touch()
-    return found
 
 
 class Results(NamedTuple):
@@ -95,6 +77,7 @@ def run(node: str, task: str) -> tuple[str, str]:
         return stdout.read(), stderr.read()
 
 
+@pytest.mark.feature("B190")
 @pytest.mark.parametrize("case", WANTED, ids="-".join)
 def test_phoenix_js(case: tuple[str, str], results: Results) -> None:
     if not can_run(TARGETS[case[0]]):

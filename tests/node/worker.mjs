@@ -11,11 +11,11 @@ import { World } from "./network.mjs";
 const AT_ONCE = 12; // with more of them, what is a moment for one lasts seconds
 
 const { version, runs, applications, launch } = workerData;
-const { Socket, LongPoll } = await load(version);
+const { Socket, LongPoll, Presence } = await load(version);
 
 async function run({ target, server, transport, name }) {
   const world = new World(launch, server, applications[server]);
-  const client = { name: target, version, transport, Socket, LongPoll, WebSocket };
+  const client = { name: target, version, transport, Socket, LongPoll, Presence, WebSocket };
   const result = await attempt(cases, name, client, world);
   await world.end();
   parentPort.postMessage(result);

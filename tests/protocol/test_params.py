@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix_channels.protocol.params import MAX_PARAMS, MAX_QUERY_BYTES, QueryTooLong, decode_params
+from phoenix_channels.protocol.params import MAX_PARAMS, MAX_QUERY_BYTES, QueryTooLong, decode_params, encode_params
 
 TABLE: list[tuple[bytes, dict[str, Any]]] = [
     (b"", {}),
@@ -158,3 +158,25 @@ def encode(value: Any, path: str) -> list[str]:
 @given(TREES)
 def test_nested_params_round_trip(params: dict[str, Any]) -> None:
     assert decode_params("&".join(encode(params, "")).encode()) == params
+    assert decode_params(encode_params(params).encode()) == params
+
+
+def test_numbers_and_booleans_of_a_client_become_strings() -> None:
+    assert decode_params(encode_params({"a": 1, "b": [True, 1.5], "c": {"d": False}}).encode()) == {
+        "a": "1",
+        "b": ["true", "1.5"],
+        "c": {"d": "false"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ([], r"params are a dict, not \[\]"),
+        ({"a": None}, "the param 'a' is a NoneType; legal are strings"),
+        ({"a": {"b": [b"c"]}}, r"the param 'a\[b\]\[\]' is a bytes"),
+    ],
+)
+def test_what_a_query_cannot_hold_is_an_error(params: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        encode_params(params)

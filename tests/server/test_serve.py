@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import signal
-import socket
 import ssl
 from pathlib import Path
+from socket import create_server
 from typing import Any
 
 import pytest
-import websockets.asyncio.client
 
 from phoenix_channels import DefinitionError, Endpoint, serve
 from tests.server.processes import serving
-from tests.transports.clients import V2, Client, connect
+from tests.support.clients import close_code, connect_once
+from tests.transports.clients import connect_unix
 
 PEM = Path(__file__).parents[1] / "transports/localhost.pem"
 
@@ -54,9 +54,7 @@ async def test_on_a_unix_socket_which_it_takes_along(number: signal.Signals, tmp
     path = tmp_path / "socket"
     with serving(tmp_path, uds=str(path)) as server:
         server.line("Uvicorn running on unix socket")
-        opening = websockets.asyncio.client.unix_connect(str(path), f"ws://localhost/socket/websocket?{V2}")
-        async with opening as connection:
-            client = Client(connection)
+        async with connect_unix(path) as client:
             await client.join("room:a")
             server.process.send_signal(number)
             assert await client.close_code() == 1012
@@ -66,26 +64,26 @@ async def test_on_a_unix_socket_which_it_takes_along(number: signal.Signals, tmp
 
 
 async def test_on_a_socket_that_it_is_given_by_number(tmp_path: Path) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = create_server(("127.0.0.1", 0))
     with listener, serving(tmp_path, fd=listener.fileno(), pass_fds=(listener.fileno(),)) as server:
         server.line(r"Uvicorn running on socket \('127\.0\.0\.1', \d+\) \(Press CTRL\+C to quit\)")
-        async with connect(listener.getsockname()[1]) as client:
-            await client.join("room:a")
+        async with connect_once(listener.getsockname()[1]) as socket:
+            await socket.join("room:a")
 
 
 async def test_with_tls(tmp_path: Path) -> None:
     trusting = ssl.create_default_context(cafile=str(PEM))
     with serving(tmp_path, ssl_certfile=str(PEM), ssl_keyfile=str(PEM)) as server:
-        async with connect(server.port(), scheme="wss", ssl=trusting) as client:
-            await client.join("room:a")
+        async with connect_once(server.port(), scheme="wss", ssl=trusting) as socket:
+            await socket.join("room:a")
             server.process.send_signal(signal.SIGTERM)
-            assert await client.close_code() == 1012
+            assert await close_code(socket) == 1012
         server.end()
     assert "Traceback" not in server.said
 
 
 async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with serving(tmp_path, port=port) as server:
             assert server.end() == 3
@@ -95,9 +93,9 @@ async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 async def test_the_garbage_collector_is_tuned_while_it_serves(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
-        async with connect(server.port()) as client:
-            await client.join("room:a")
-            found = await client.call("room:a", "ask_gc")
+        async with connect_once(server.port()) as socket:
+            channel = await socket.join("room:a")
+            found = await channel.push("ask_gc")
         assert found["frozen"]
         assert found["thresholds"][2] == 100
         server.end(signal.SIGINT)
@@ -107,8 +105,8 @@ async def test_the_garbage_collector_is_tuned_while_it_serves(tmp_path: Path) ->
 
 async def test_the_garbage_collector_may_be_left_alone(tmp_path: Path) -> None:
     with serving(tmp_path, tune_gc=False) as server:
-        async with connect(server.port()) as client:
-            await client.join("room:a")
-            found = await client.call("room:a", "ask_gc")
+        async with connect_once(server.port()) as socket:
+            channel = await socket.join("room:a")
+            found = await channel.push("ask_gc")
     assert not found["frozen"]
     assert found["thresholds"][2] != 100

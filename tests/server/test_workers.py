@@ -9,13 +9,15 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-import websockets.asyncio.client
 
-from tests.server.processes import Process, running, serving
-from tests.transports.clients import V2, Client, connect
+from phoenix_channels.client import Channel, Socket
+from tests.server.processes import serving
+from tests.support.clients import close_code, connect_once
+from tests.support.processes import Process, running
+from tests.transports.clients import connect_unix
 
 
 def stop(pid: int) -> None:
@@ -25,24 +27,27 @@ def stop(pid: int) -> None:
         os.sched_yield()
 
 
+class Joined(NamedTuple):
+    """A client, and its channel."""
+
+    socket: Socket
+    channel: Channel
+
+
 @asynccontextmanager
-async def joined(server: Process, port: int) -> AsyncGenerator[tuple[list[Client], list[Client]]]:
+async def joined(server: Process, port: int) -> AsyncGenerator[tuple[list[Joined], list[Joined]]]:
     """Two clients on each of two workers."""
-    found: list[list[Client]] = [[], []]
+    found: list[list[Joined]] = [[], []]
     workers = server.workers(2)
     async with AsyncExitStack() as stack:
         for busy, clients in zip(workers, reversed(found), strict=True):
             # Or either of them might take all.
             stop(busy)
             for topic in ("room:a", "room:b"):
-                client = await stack.enter_async_context(connect(port))
-                await client.join(topic)
-                clients.append(client)
+                socket = await stack.enter_async_context(connect_once(port))
+                clients.append(Joined(socket, await socket.join(topic)))
             os.kill(busy, signal.SIGCONT)
-        pids = [
-            [await client.call(topic, "ask_pid") for client, topic in zip(c, ("room:a", "room:b"), strict=True)]
-            for c in found
-        ]
+        pids = [[await client.channel.push("ask_pid") for client in clients] for clients in found]
         assert pids == [[workers[0]] * 2, [workers[1]] * 2]
         yield found[0], found[1]
 
@@ -65,14 +70,14 @@ async def test_each_worker_drains_its_own_until_a_second_signal(
         async with joined(server, server.port()) as workers:
             send(server, number)
             for first, second in workers:
-                assert await first.close_code() == 1012
+                assert await close_code(first.socket) == 1012
                 # Its round is a minute away.
-                assert isinstance(await second.call("room:b", "ask_pid"), int)
+                assert isinstance(await second.channel.push("ask_pid"), int)
             # Else it is taken for the first.
             server.line("Waiting for the workers to drain")
             send(server, number)
             for _, second in workers:
-                assert await second.close_code() == 1012
+                assert await close_code(second.socket) == 1012
         assert server.end() == 0
     assert server.said.count("room:a terminates: ('shutdown', 'draining')") == 2
     assert "Traceback" not in server.said
@@ -87,9 +92,9 @@ async def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         (new,) = server.workers(1)
         # Only the new one can answer.
         stop(left)
-        async with connect(port) as client:
-            await client.join("room:a")
-            assert await client.call("room:a", "ask_pid") == new
+        async with connect_once(port) as client:
+            channel = await client.join("room:a")
+            assert await channel.push("ask_pid") == new
         os.kill(left, signal.SIGCONT)
         assert server.end(signal.SIGTERM) == 0
 
@@ -105,9 +110,9 @@ async def test_workers_are_replaced_one_after_the_other_on_sighup(tmp_path: Path
             # The old one ends when the new one is ready.
             assert int(server.line(r"Waiting for child process \[(\d+)\]")[1]) in old
         server.line("Finished server process")
-        async with connect(port) as client:
-            await client.join("room:a")
-            assert await client.call("room:a", "ask_pid") in new
+        async with connect_once(port) as client:
+            channel = await client.join("room:a")
+            assert await channel.push("ask_pid") in new
         assert server.end(signal.SIGTERM) == 0
 
 
@@ -160,9 +165,7 @@ async def test_on_a_unix_socket_that_another_has_left_behind(tmp_path: Path) -> 
         left_behind.bind(str(path))
     with serving(tmp_path, uds=str(path), workers=2) as server:
         server.workers(2)
-        opening = websockets.asyncio.client.unix_connect(str(path), f"ws://localhost/socket/websocket?{V2}")
-        async with opening as connection:
-            client = Client(connection)
+        async with connect_unix(path) as client:
             await client.join("room:a")
             server.process.send_signal(signal.SIGTERM)
             assert await client.close_code() == 1012

@@ -2,6 +2,9 @@
 
 What it does is what the ASGI specification says of servers: a connection is one run of the application, ``send``
 waits while the client does not read, and raises ``OSError`` once the client has gone.
+
+Its clients speak in frames, unlike that of this library (``tests/support/clients.py``): they are for tests of exact
+frames and refs, malformed ones, other versions and serializers, slow readers, and long polling.
 """
 
 import asyncio

@@ -57,6 +57,15 @@ def test_p130_a_derived_key_is_remembered() -> None:
     assert derive_key(SECRET, "remembered") is derive_key(SECRET, "remembered", iterations=1000)
 
 
+def test_of_derived_keys_the_latest_64_are_remembered() -> None:
+    first = derive_key(SECRET, "first")
+    for number in range(64):
+        derive_key(SECRET, f"another {number}", iterations=1)
+    again = derive_key(SECRET, "first")
+    assert again == first
+    assert again is not first
+
+
 @pytest.mark.parametrize("secret", ["", "x" * 19])
 def test_p130_a_short_secret_is_none(secret: str) -> None:
     with pytest.raises(ValueError, match=rf"at least 20 bytes, this one has {len(secret)}"):
@@ -166,7 +175,7 @@ def test_bits_that_base64_does_not_use_make_no_second_token() -> None:
     assert [verify(KEY, twin) for twin in same_bytes].count(None) == 3
 
 
-@pytest.mark.parametrize("payload", ["A", "AAAAA"])
+@pytest.mark.parametrize("payload", ["A", "AAAAA", "AB"])
 def test_a_payload_that_is_no_base64_does_not_verify_even_when_it_is_signed(payload: str) -> None:
     signed = f"SFMyNTY.{payload}"
     assert verify(KEY, f"{signed}.{encode(hmac.digest(KEY, signed.encode(), 'sha256'))}") is None

@@ -1,4 +1,9 @@
-"""P-136: tokens that Phoenix has signed, of every kind of term."""
+"""P-136: tokens that Phoenix has made, of every kind of term."""
+
+import math
+from typing import Any
+
+from phoenix_channels.token import Atom
 
 SECRET = "abcdefgh" * 8
 SALT = "user socket"
@@ -43,9 +48,46 @@ TOKENS = {
 }
 """By what they carry, in the words of Elixir; signed with :data:`KEY`."""
 
+VALUES: dict[str, Any] = {
+    "1": 1,
+    "-5": -5,
+    "5000000000": 5_000_000_000,
+    "123456789012345678901234567890": 123456789012345678901234567890,
+    '"user:42"': "user:42",
+    '"é"': "é",
+    "1.5": 1.5,
+    "true": True,
+    "nil": None,
+    "[1,2,3]": [1, 2, 3],
+    '[1,"a",300]': [1, "a", 300],
+    "[]": [],
+    '{1,"a"} (tuple)': (1, "a"),
+    '%{"id" => 7}': {"id": 7},
+    '%{id: 7, name: "bob"} (atom keys)': {Atom("id"): 7, Atom("name"): "bob"},
+    "1, max_age infinity": 1,
+    "1, max_age 60": 1,
+    "1, max_age 0.5": 1,
+    "1, legacy 2-tuple": 1,
+    "1, legacy map": 1,
+    "1, HS512": 1,
+    '200 x "x", compressed term': "x" * 200,
+}
+"""What they carry, in the words of Python."""
+
+SIGNED_AT = 1_700_000_000
+"""When all of them were signed, in seconds."""
+
+MAX_AGES = {"1, max_age infinity": math.inf, "1, max_age 60": 60, "1, max_age 0.5": 0.5}
+"""For how many seconds they are good, if not for a day."""
+
 DERIVED = {
     "key_digest sha384": "SFMyNTY.g2gDYQFuBgAAaOXPiwFiAAFRgA.jSEoIw7ylA0m4rHo0hdfrm4hQEFrM6OPqT_loJ_dyrw",
     "key_iterations 1": "SFMyNTY.g2gDYQFuBgAAaOXPiwFiAAFRgA.ZbhyDuloTNRklIOOzFUgRA_5BlKRnovekB7OL2o_nVY",
     "key_length 64": "SFMyNTY.g2gDYQFuBgAAaOXPiwFiAAFRgA.DxDSywfkVUQ5VIdNOStBjiERHJNffXkb37eW-jC9pNw",
 }
 """Tokens of the integer 1 by the option with which their key was derived."""
+
+ENCRYPTED = "XCP.fafU1WzdPOcE4yyjM4fZevoxoKzg-cWzeCDbQ-3LdHZUfMvFcOInyBW3u7rNa3sGaogsR1TNr7WIylM"
+"""The integer 1, encrypted with :data:`KEY`."""
+
+ENCRYPTED_PAYLOAD = bytes.fromhex("83680361016e06000068e5cf8b016200015180")

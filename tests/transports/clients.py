@@ -1,4 +1,9 @@
-"""Clients: the one of the ``websockets`` library, on either event loop, and bare TCP for what it would never do."""
+"""Clients: the one of the ``websockets`` library, on either event loop, and bare TCP for what it would never do.
+
+They are for tests of what the client of this library hides, or would never do: handshakes, exact frames and refs, bytes
+on the wire, data that nobody reads, ends without a goodbye, unix sockets.  Other tests use that client, by
+``tests/support/clients.py``.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +13,17 @@ import socket
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
-import anyio.lowlevel
 import websockets.asyncio.client
 import websockets.trio.client
 from websockets.exceptions import ConnectionClosed
 
-DEADLINE = 5.0
+from tests.support.loops import DEADLINE, on_trio
+
 V2 = "vsn=2.0.0"
 
 
@@ -75,10 +81,6 @@ class Client:
         await (trio_close or self.connection.close)(code)
 
 
-def on_trio() -> bool:
-    return type(anyio.lowlevel.current_token().native_token).__name__ == "TrioToken"
-
-
 @asynccontextmanager
 async def connect(
     port: int, path: str = "/socket/websocket", query: str = V2, *, scheme: str = "ws", **options: Any
@@ -87,6 +89,14 @@ async def connect(
     library = websockets.trio.client if on_trio() else websockets.asyncio.client
     settings: dict[str, Any] = {"compression": None, "ping_interval": None, "proxy": None, "max_size": None}
     opening = library.connect(f"{scheme}://127.0.0.1:{port}{path}?{query}", **settings | options)
+    async with opening as connection:
+        yield Client(connection)
+
+
+@asynccontextmanager
+async def connect_unix(path: Path) -> AsyncGenerator[Client]:
+    """A client on a unix socket, on asyncio."""
+    opening = websockets.asyncio.client.unix_connect(str(path), f"ws://localhost/socket/websocket?{V2}")
     async with opening as connection:
         yield Client(connection)
 

@@ -9,7 +9,8 @@ import anyio
 import anyio.abc
 import pytest
 
-from tests.transports.clients import DEADLINE, RawClient, Response, request_bytes
+from tests.support.loops import DEADLINE
+from tests.transports.clients import RawClient, Response, request_bytes
 from tests.transports.servers import UVLOOP
 
 on_loops = pytest.mark.parametrize("anyio_backend", ["asyncio", UVLOOP], ids=["asyncio", "uvloop"], scope="module")

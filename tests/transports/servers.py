@@ -17,6 +17,7 @@ from phoenix_channels import Endpoint
 from phoenix_channels.transports.websockets import WebSocketsTransport
 
 FAST = "phoenix_channels.transports.uvicorn:WebSocketProtocol"
+Handler = Callable[..., Awaitable[None]]
 Serve = Callable[..., AbstractAsyncContextManager[int]]
 Run = Callable[..., AbstractAsyncContextManager[tuple["UvicornServer", int]]]
 
@@ -80,31 +81,37 @@ def fast_server(app: Any, **options: Any) -> AbstractAsyncContextManager[int]:
     return uvicorn_server(app, **{"ws": FAST} | options)
 
 
-def both_halves(endpoint: Endpoint) -> tuple[Callable[..., Awaitable[None]], dict[str, Any]]:
+def both_halves(endpoint: Endpoint) -> tuple[Handler, dict[str, Any]]:
     transport = WebSocketsTransport(endpoint)
     return transport.handler, {"process_request": transport.process_request}
 
 
 @asynccontextmanager
-async def asyncio_server(endpoint: Endpoint, **options: Any) -> AsyncGenerator[int]:
-    handler, halves = both_halves(endpoint)
-    async with websockets.asyncio.server.serve(handler, "127.0.0.1", 0, **WEBSOCKETS | halves | options) as server:
+async def raw_asyncio_server(handler: Handler, *, port: int = 0, **options: Any) -> AsyncGenerator[int]:
+    """A server of the ``websockets`` library for anything; the options are its own."""
+    async with websockets.asyncio.server.serve(handler, "127.0.0.1", port, **options) as server:
         yield next(iter(server.sockets)).getsockname()[1]
 
 
 @asynccontextmanager
-async def trio_server(endpoint: Endpoint, **options: Any) -> AsyncGenerator[int]:
-    handler, halves = both_halves(endpoint)
-
+async def raw_trio_server(handler: Handler, *, port: int = 0, **options: Any) -> AsyncGenerator[int]:
     async def serve(task_status: trio.TaskStatus[websockets.trio.server.Server]) -> None:
-        await websockets.trio.server.serve(
-            handler, 0, host="127.0.0.1", task_status=task_status, **WEBSOCKETS | halves | options
-        )
+        await websockets.trio.server.serve(handler, port, host="127.0.0.1", task_status=task_status, **options)
 
     async with trio.open_nursery() as nursery:
         server = await nursery.start(serve)
         async with server:
             yield server.listeners[0].socket.getsockname()[1]
+
+
+def asyncio_server(endpoint: Endpoint, *, port: int = 0, **options: Any) -> AbstractAsyncContextManager[int]:
+    handler, halves = both_halves(endpoint)
+    return raw_asyncio_server(handler, port=port, **WEBSOCKETS | halves | options)
+
+
+def trio_server(endpoint: Endpoint, *, port: int = 0, **options: Any) -> AbstractAsyncContextManager[int]:
+    handler, halves = both_halves(endpoint)
+    return raw_trio_server(handler, port=port, **WEBSOCKETS | halves | options)
 
 
 UVLOOP = ("asyncio", {"use_uvloop": True})

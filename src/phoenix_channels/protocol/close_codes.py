@@ -23,3 +23,10 @@ class CloseCode(IntEnum):
     """A drain (P-088)."""
     TRY_AGAIN_LATER = 1013
     """One side does not keep up."""
+
+
+def may_be_sent(code: object) -> bool:
+    """Is it a code that a close frame may carry (RFC 6455, 7.4)?"""
+    if not isinstance(code, int) or isinstance(code, bool):
+        return False
+    return (1000 <= code <= 1013 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999

@@ -19,6 +19,11 @@ class EncodeError(LocalProtocolError):
 
 
 @final
+class PushBufferFull(LocalProtocolError):
+    """Too much waits for a join already; whoever pushes has to wait for it too."""
+
+
+@final
 class RemoteProtocolError(ProtocolError):
     """The peer broke the rules; the connection has to be closed with :attr:`close_code` (P-046)."""
 

@@ -41,6 +41,9 @@ PHX_CLOSE = "phx_close"
 PHX_ERROR = "phx_error"
 PHOENIX_TOPIC = "phoenix"
 
+PRESENCE_STATE = "presence_state"
+PRESENCE_DIFF = "presence_diff"
+
 EMPTY = Raw(b"{}")
 """The empty object: the payload of ``phx_close`` and the response of a bare reply."""
 

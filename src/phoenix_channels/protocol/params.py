@@ -1,14 +1,18 @@
-"""Connect params: the decoded query string (P-006)."""
+"""Connect params: the decoded query string, and the query of a client (P-006)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlencode
 
 from phoenix_channels.protocol.errors import ProtocolError
 
 Params: TypeAlias = dict[str, Any]
 """Strings, nested dicts and lists of them."""
+
+Param: TypeAlias = "str | int | float | bool | Mapping[str, Param] | list[Param]"
+"""What a client may send; a server gets strings for numbers and booleans."""
 
 MAX_QUERY_BYTES = 1_000_000
 """What is longer is refused (P-006)."""
@@ -85,3 +89,34 @@ def _nested(entries: list[_Entry]) -> Params | list[Any]:
         elif key == "":
             items.append(value)
     return [*items, _nested(below)] if below else items
+
+
+def encode_params(params: Mapping[str, Param]) -> str:
+    """Encode ``{"a": 1, "b": {"c": "2"}, "d": ["3", "4"]}`` to ``a=1&b[c]=2&d[]=3&d[]=4``, percent-encoded.
+
+    Raises:
+        TypeError: these are no params, or one is of a type that a query cannot hold; the text names it.
+    """
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params are a dict, not {params!r:.200}")
+    return urlencode([pair for name, value in params.items() for pair in _pairs(name, value)])
+
+
+def _pairs(name: str, value: Param) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, bool):
+        yield name, "true" if value else "false"
+    elif isinstance(value, int | float):
+        yield name, str(value)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _pairs(f"{name}[{key}]", inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _pairs(f"{name}[]", inner)
+    else:
+        raise TypeError(
+            f"the param {name!r} is a {type(value).__name__}; "
+            "legal are strings, numbers, booleans, and dicts and lists of them"
+        )

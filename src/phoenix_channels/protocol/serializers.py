@@ -7,24 +7,15 @@ from typing import Any, Protocol, final, runtime_checkable
 import msgspec
 
 from phoenix_channels.protocol.close_codes import CloseCode
+from phoenix_channels.protocol.envelopes import BROADCAST, PUSH, REPLY, UNDECODABLE, encode_text, pack, unpack
 from phoenix_channels.protocol.errors import EncodeError, RemoteProtocolError
 from phoenix_channels.protocol.messages import PHX_REPLY, Frame, Message, Opcode, Payload, Ref, payload_size
-from phoenix_channels.protocol.payloads import field_bytes
 from phoenix_channels.protocol.versions import Versions
 
 _decode_term = msgspec.json.Decoder().decode
-_encode_json = msgspec.json.Encoder().encode
 
-_UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _MAX_REF_DEPTH = 32
 _MAX_ENVELOPE = 65536
-
-
-def _encode_term(message: object) -> bytes:
-    try:
-        return _encode_json(message)
-    except UnicodeEncodeError as error:
-        raise EncodeError(f"topic, event and status are text without lone surrogates: {error}") from error
 
 
 @runtime_checkable
@@ -106,36 +97,25 @@ class _V2Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 _decode_v2 = msgspec.json.Decoder(_V2Envelope).decode
 
-_PUSH, _REPLY, _BROADCAST = 0, 1, 2
-"""The kinds of binary frames (P-035 to P-038)."""
-
 
 def _pack(kind: int, data: bytes, **fields: Ref) -> Frame:
-    """A binary frame: kind, one length byte per field, the fields, the data (P-036 to P-040)."""
-    head, body = bytearray([kind]), bytearray()
-    for name, value in fields.items():
-        # A null ref becomes zero length, other non-strings become their JSON text (P-039).
-        text = value if isinstance(value, str) else "" if value is None else _encode_term(value).decode()
-        encoded = field_bytes(name, text)
-        head.append(len(encoded))
-        body += encoded
-    return Frame(Opcode.BINARY, bytes(head + body + data))
+    """A binary frame (P-036 to P-040)."""
+    return Frame(Opcode.BINARY, pack(kind, data, **{name: _text(value) for name, value in fields.items()}))
+
+
+def _text(value: Ref) -> str:
+    # A null ref becomes zero length, other non-strings become their JSON text (P-039).
+    return value if isinstance(value, str) else "" if value is None else encode_text(value).decode()
 
 
 def _unpack(data: bytes) -> Message:
     """The one binary frame that clients send, kind 0 (P-035)."""
-    if len(data) < 5 or data[0] != _PUSH:
-        raise ValueError("a binary message begins with 0x00 and four lengths")
-    start, fields = 5, list[str]()
-    # Strict where a field is echoed, and could not be (P-041); a broken event is one that nobody handles.
-    for length, errors in zip(data[1:5], ("strict", "strict", "strict", "replace"), strict=True):
-        fields.append(data[start : start + length].decode(errors=errors))
-        start += length
-    if start > len(data):
-        raise ValueError("a binary message is shorter than its header says")
-    join_ref, ref, topic, event = fields
-    # P-039, recommended: a zero-length join_ref means null.
-    return Message(join_ref or None, ref, topic, event, data[start:])
+    if data[:1] != bytes([PUSH]):
+        raise ValueError("a binary message of a client begins with 0x00")
+    (join_ref, ref, topic, event), payload = unpack(data, 4)
+    # P-039, recommended: a zero-length join_ref means null.  Strict where a field is echoed, and could not be (P-041);
+    # a broken event is one that nobody handles.
+    return Message(join_ref.decode() or None, ref.decode(), topic.decode(), event.decode(errors="replace"), payload)
 
 
 @final
@@ -155,29 +135,29 @@ class V2JSONSerializer:
             # Raw is skipped, not read: numbers out of range and invalid UTF-8 inside it only show when it is
             # decoded, and they are malformed input (P-046), not a wrong payload for some handler.
             _decode_term(envelope.payload if envelope.more is _NOTHING else data)
-        except _UNDECODABLE as error:
+        except UNDECODABLE as error:
             raise _undecodable(error) from error
         return _message(envelope, data)
 
     def encode_push(self, join_ref: Ref, topic: str, event: str, payload: Payload) -> Frame:
         if not isinstance(payload, msgspec.Raw):
-            return _pack(_PUSH, payload, join_ref=join_ref, topic=topic, event=event)
-        return Frame(Opcode.TEXT, _encode_term((join_ref, None, topic, event, payload)))
+            return _pack(PUSH, payload, join_ref=join_ref, topic=topic, event=event)
+        return Frame(Opcode.TEXT, encode_text((join_ref, None, topic, event, payload)))
 
     def encode_reply(self, join_ref: Ref, ref: Ref, topic: Any, status: str, response: Payload) -> Frame:
         if not isinstance(response, msgspec.Raw):
-            return _pack(_REPLY, response, join_ref=join_ref, ref=ref, topic=topic, status=status)
+            return _pack(REPLY, response, join_ref=join_ref, ref=ref, topic=topic, status=status)
         payload = {"status": status, "response": response}
-        return Frame(Opcode.TEXT, _encode_term((join_ref, ref, topic, PHX_REPLY, payload)))
+        return Frame(Opcode.TEXT, encode_text((join_ref, ref, topic, PHX_REPLY, payload)))
 
     def encode_broadcast(self, topic: str, event: str, payload: Payload) -> Frame:
         if not isinstance(payload, msgspec.Raw):
-            return _pack(_BROADCAST, payload, topic=topic, event=event)
-        return Frame(Opcode.TEXT, _encode_term((None, None, topic, event, payload)))
+            return _pack(BROADCAST, payload, topic=topic, event=event)
+        return Frame(Opcode.TEXT, encode_text((None, None, topic, event, payload)))
 
     def encode_end(self, join_ref: Ref, ref: Ref, topic: str, event: str, payload: Payload) -> Frame:
         # The join_ref twice, a null one included: the join's ref is no substitute here (P-032).
-        return Frame(Opcode.TEXT, _encode_term((join_ref, join_ref, topic, event, payload)))
+        return Frame(Opcode.TEXT, encode_text((join_ref, join_ref, topic, event, payload)))
 
 
 def _json_only(payload: Payload) -> msgspec.Raw:
@@ -209,7 +189,7 @@ class V1JSONSerializer:
             envelope = _decode_v1(data)
             # The whole, because keys that nobody knows are skipped too.
             _decode_term(data)
-        except _UNDECODABLE as error:
+        except UNDECODABLE as error:
             raise _undecodable(error) from error
         return _message(envelope, data)
 
@@ -228,7 +208,7 @@ class V1JSONSerializer:
 
     def _encode(self, ref: Ref, topic: Any, event: str, payload: object) -> Frame:
         message = {"topic": topic, "event": event, "payload": payload, "ref": ref}
-        return Frame(Opcode.TEXT, _encode_term(message))
+        return Frame(Opcode.TEXT, encode_text(message))
 
 
 @final

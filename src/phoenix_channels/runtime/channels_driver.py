@@ -107,6 +107,12 @@ class ChannelsDriver(Driver[Socket]):
         """The channels, also those that still end, each with its instance if there is one yet; from any thread."""
         return [(entry, server.channel) for entry, server in tuple(self._servers.items())]
 
+    async def wait_over(self, entry: Entry[ChannelSpec]) -> None:
+        """Return when a channel is over, ``terminate`` included."""
+        server = self._servers.get(entry)
+        if server is not None:
+            await server.wait_over()
+
     @property
     def waiting(self) -> tuple[int, int]:
         connection = self._connection

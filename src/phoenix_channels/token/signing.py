@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
 from functools import lru_cache
+from typing import Final
 
+from phoenix_channels.token.base64url import from_base64url, to_base64url
+
+KEY_ITERATIONS: Final = 1000
+KEY_LENGTH: Final = 32
+"""Bytes of a key."""
+KEY_DIGEST: Final = "sha256"
 MIN_SECRET_BYTES = 20
 MAX_TOKEN_LENGTH = 65536
 """What is longer is not even looked at: whoever sends it has not had it from us."""
@@ -20,10 +25,16 @@ _MAC_DIGESTS = {"SFMyNTY": "sha256", "SFMzODQ": "sha384", "SFM1MTI": "sha512"}
 _TOKEN = re.compile(
     r"(?P<signed>(?P<algorithm>SFMyNTY|SFMzODQ|SFM1MTI)\.(?P<payload>[A-Za-z0-9_-]*))\.(?P<mac>[A-Za-z0-9_-]+)"
 )
-_TO_URL, _FROM_URL = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
 
 
-def derive_key(secret: str, salt: str, *, iterations: int = 1000, length: int = 32, digest: str = "sha256") -> bytes:
+def derive_key(
+    secret: str,
+    salt: str,
+    *,
+    iterations: int = KEY_ITERATIONS,
+    length: int = KEY_LENGTH,
+    digest: str = KEY_DIGEST,
+) -> bytes:
     """The key of one purpose: PBKDF2 of the application's secret with the purpose's name as salt (P-130).
 
     Deriving is slow on purpose, so the latest keys are remembered.
@@ -52,7 +63,7 @@ def sign(key: bytes, payload: bytes) -> str:
     Raises:
         ValueError: the token would be too long for :func:`verify`.
     """
-    signed = f"SFMyNTY.{_encode(payload)}"
+    signed = f"SFMyNTY.{to_base64url(payload)}"
     token = f"{signed}.{_mac(key, signed, 'sha256')}"
     if len(token) > MAX_TOKEN_LENGTH:
         raise ValueError(f"a token has at most {MAX_TOKEN_LENGTH} characters, this one would have {len(token)}")
@@ -72,20 +83,11 @@ def verify(key: bytes, token: str) -> bytes | None:
     if not hmac.compare_digest(expected, found["mac"]):
         return None
     try:
-        return _decode(found["payload"])
-    except Base64Error:
-        # Signed with this key all the same: no base64 has one character more than a multiple of four.
+        return from_base64url(found["payload"])
+    except ValueError:
+        # Signed with this key all the same.
         return None
 
 
 def _mac(key: bytes, signed: str, digest: str) -> str:
-    return _encode(hmac.digest(key, signed.encode(), digest))
-
-
-def _encode(data: bytes) -> str:
-    return b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode()
-
-
-def _decode(text: str) -> bytes:
-    padded = text + "=" * (-len(text) % 4)
-    return a2b_base64(padded.encode().translate(_FROM_URL), strict_mode=True)
+    return to_base64url(hmac.digest(key, signed.encode(), digest))

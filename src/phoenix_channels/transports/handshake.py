@@ -212,7 +212,7 @@ class _Asked(Struct):
         """The response to a request that ``connect`` has refused (P-010)."""
         mount = self.match.mount
         _logger.debug("%s refused a connection: %.200r", mount.socket_class.__qualname__, refused.reason)
-        self.tell("error", info)
+        self.tell("error", info, refused)
         handler = None if mount.websocket is None else mount.websocket.error_handler
         # P-095: over long polling nobody sees what it makes of the reason.
         if refused.reason is None or handler is None or self.match.transport != "websocket":
@@ -236,7 +236,7 @@ class _Asked(Struct):
         }
         telemetry.execute(telemetry.CONNECT_CRASHED, {}, metadata)
 
-    def tell(self, result: Result, info: ConnectInfo) -> None:
+    def tell(self, result: Result, info: ConnectInfo, refused: ConnectRefused | None = None) -> None:
         # P-027: for every attempt that got so far, also a refused one; not when connect raises.
         serializer = None if self.serializer is None else spoken(self.serializer)
         self.endpoint.hub.logger.socket_connected(
@@ -249,6 +249,7 @@ class _Asked(Struct):
             vsn=self.params.get("vsn", DEFAULT_VSN),
             params=self.params,
             connect_info=info,
+            refused=refused,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypeVar, final
 from urllib.parse import unquote
 
@@ -255,6 +255,10 @@ class Mounts:
                     f"both {other.socket_class!r} and {mount.socket_class!r} are mounted at {pattern.text!r}"
                 )
         self._patterns.extend((pattern, transport, mount) for pattern, transport in mount.patterns)
+
+    def __iter__(self) -> Iterator[Mount]:
+        """The mounts, in the order of declaration."""
+        return iter(dict.fromkeys(mount for _, _, mount in self._patterns))
 
     def match(self, path: Sequence[str]) -> Match | None:
         """The mount that answers at these path segments; the first in the order of declaration."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
-from base64 import b64decode
 from collections.abc import Sequence
 from typing import Final, cast, final
 
 from msgspec import Struct
 
 from phoenix_channels.definitions import DefinitionError
+from phoenix_channels.protocol.auth_tokens import TOKEN_PREFIX, decode_token
 
 _logger = logging.getLogger("phoenix_channels")
 
-_TOKEN_PREFIX: Final = "base64url.bearer.phx."  # noqa: S105
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -57,10 +56,10 @@ def negotiate(offered: Sequence[str], allowed: Sequence[str], *, auth_token: boo
     token: str | None = None
     if auth_token:
         allowed = ("phoenix", *allowed)
-        tokens = [entry for entry in entries if entry.startswith(_TOKEN_PREFIX)]
+        tokens = [entry for entry in entries if entry.startswith(TOKEN_PREFIX)]
         if len(tokens) == 1:
             try:
-                token = _decode(tokens[0][len(_TOKEN_PREFIX) :])
+                token = decode_token(tokens[0])
             except ValueError:
                 # P-010: 500 in Phoenix, where it is no fault of the server's either.
                 _logger.error("refused a connection: its auth token is not in base64")  # noqa: TRY400
@@ -94,11 +93,4 @@ def _entries(header: str) -> list[str]:
 
 
 def _without_tokens(entries: list[str]) -> list[str]:
-    return [entry for entry in entries if not entry.startswith(_TOKEN_PREFIX)]
-
-
-def _decode(encoded: str) -> str:
-    # P-020: phoenix.js uses btoa, so the standard alphabet, without padding; the prefix promises the other one.  btoa
-    # takes a string of Latin-1 characters and encodes one byte for each: what comes out here is that string again.
-    text = encoded.rstrip("=").replace("-", "+").replace("_", "/")
-    return b64decode(text + "=" * (-len(text) % 4), validate=True).decode("latin-1")
+    return [entry for entry in entries if not entry.startswith(TOKEN_PREFIX)]

@@ -1,8 +1,7 @@
-"""The example as its users meet it: a process that serves it, clients of its channels, a browser."""
+"""The example as its users meet it: a server in this process, or a process that serves it."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,15 +9,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import httpx
 import pytest
 import uvicorn
-import websockets.asyncio.client
 
 from examples.notifications.app import app
 from examples.notifications.service import store
@@ -52,53 +48,12 @@ async def http(database: Path) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-class Client:
-    """A connection to the socket that keeps what arrives until somebody asks for it."""
-
-    def __init__(self, connection: websockets.asyncio.client.ClientConnection) -> None:
-        self.connection = connection
-        self.refs = 0
-        self.join_refs: dict[str, str] = {}
-        self.waiting: list[list[Any]] = []
-
-    async def join(self, topic: str) -> tuple[str, Any]:
-        self.join_refs[topic] = str(self.refs + 1)
-        return await self.push(topic, "phx_join", {})
-
-    async def push(self, topic: str, event: str, payload: object) -> tuple[str, Any]:
-        """Push and return the status and the response of the reply."""
-        self.refs += 1
-        ref = str(self.refs)
-        await self.connection.send(json.dumps([self.join_refs.get(topic), ref, topic, event, payload]))
-        reply = await self._next(lambda message: message[1] == ref and message[3] == "phx_reply")
-        return reply["status"], reply["response"]
-
-    async def event(self, topic: str, event: str) -> Any:
-        """Return the payload of the next such event."""
-        return await self._next(lambda message: message[1] is None and message[2:4] == [topic, event])
-
-    def events(self) -> list[str]:
-        """The events that have arrived and that nobody asked for."""
-        return [message[3] for message in self.waiting]
-
-    async def _next(self, wanted: Any) -> Any:
-        for index, message in enumerate(self.waiting):
-            if wanted(message):
-                return self.waiting.pop(index)[4]
-        with anyio.fail_after(10):
-            while True:
-                message = json.loads(await self.connection.recv())
-                if wanted(message):
-                    return message[4]
-                self.waiting.append(message)
-
-
 class Site:
     """A uvicorn server of the application."""
 
     def __init__(self, address: str) -> None:
         self.http = httpx.AsyncClient(base_url=f"http://{address}")
-        self.socket = f"ws://{address}/socket/websocket"
+        self.socket = f"ws://{address}/socket"
 
     async def token(self, user: str) -> str:
         answer = await self.http.post("/demo/login", json={"user": user})
@@ -107,12 +62,6 @@ class Site:
     async def post(self, author: str, text: str) -> httpx.Response:
         headers = {"authorization": f"Bearer {await self.token(author)}"}
         return await self.http.post("/posts", json={"text": text}, headers=headers)
-
-    @asynccontextmanager
-    async def connect(self, user: str) -> AsyncIterator[Client]:
-        url = f"{self.socket}?vsn=2.0.0&token={await self.token(user)}"
-        async with websockets.asyncio.client.connect(url) as connection:
-            yield Client(connection)
 
 
 @pytest.fixture

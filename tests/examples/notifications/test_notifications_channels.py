@@ -1,227 +1,249 @@
-"""The channels, over a real server and a real connection."""
+"""The channels of the example, tested with the kit: no server, no network, and no time that passes."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
-import websockets.asyncio.client
-import websockets.exceptions
 
-from examples.notifications.service import catch_up, endpoint, publish, store
-from phoenix_channels import BroadcastQueueFull
-
-if TYPE_CHECKING:
-    from tests.examples.notifications.conftest import Client, Site
-
-pytestmark = pytest.mark.anyio
-
-GRACE = "notifications:grace"
+from examples.notifications import service
+from examples.notifications.channels import NotificationChannel, UserApprovalStatsChannel, UserSocket
+from examples.notifications.service import catch_up, publish, store
+from phoenix_channels import BroadcastQueueFull, Endpoint
+from phoenix_channels.testing import ChannelCase, ConnectedSocket, JoinedChannel, JoinRefused, Refused, fake_clock
 
 
-async def notify(site: Site, text: str = "@grace look", author: str = "ada") -> int:
+# Start: fixtures
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return fake_clock(request.param)
+
+
+@pytest.fixture
+def phoenix_endpoint(database: Path) -> Iterator[Endpoint]:
+    """What the fixture ``phoenix`` connects to."""
+    store.open()
+    yield service.endpoint
+    store.close()
+
+
+# End: fixtures
+
+
+# Start: helpers
+async def sign_in(phoenix: ChannelCase, user: str) -> ConnectedSocket[UserSocket]:
+    known = store.user(user)
+    assert known is not None
+    return await phoenix.connect({"token": service.log_in(known)}, socket_class=UserSocket)
+
+
+async def open_tab(phoenix: ChannelCase, user: str) -> JoinedChannel[NotificationChannel]:
+    socket = await sign_in(phoenix, user)
+    tab = await socket.join(f"notifications:{user}", channel_class=NotificationChannel)
+    await tab.refute_push()  # nor did after_join, which is over then, find anything new
+    return tab
+
+
+async def post(text: str, author: str = "ada") -> int:
     """Post, and return the id of Grace's notification."""
-    answer = await site.post(author, text)
-    assert answer.status_code == 201
+    await anyio.to_thread.run_sync(publish, author, text)
     return store.inbox("grace").notifications[0].id
 
 
-@pytest.mark.parametrize("query", ["", "&token=", "&token=nonsense", "&token[]=a", "&token[x]=a", "&token=a%00b"])
-async def test_no_valid_token_no_connection(site: Site, query: str) -> None:
-    with pytest.raises(websockets.exceptions.InvalidStatus) as refusal:
-        await websockets.asyncio.client.connect(f"{site.socket}?vsn=2.0.0{query}")
-    assert refusal.value.response.status_code == 403
+# End: helpers
 
 
-async def test_joining_replies_with_the_inbox(site: Site) -> None:
-    async with site.connect("grace") as grace:
-        assert await grace.join(GRACE) == (
-            "ok",
-            {"message": "Joined Notification:grace", "unread": 0, "notifications": []},
-        )
+@pytest.mark.parametrize("params", [{}, {"token": ""}, {"token": "nonsense"}, {"token": ["a"]}, {"token": {"x": "a"}}])
+async def test_no_valid_token_no_connection(phoenix: ChannelCase, params: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as refused:
+        await phoenix.connect(params)
+    assert refused.value.response.status == 403
+
+
+# Start: join
+async def test_joining_replies_with_the_inbox(phoenix: ChannelCase) -> None:
+    grace = await open_tab(phoenix, "grace")
+    assert grace.reply == {"message": "Joined Notification:grace", "unread": 0, "notifications": []}
+
+
+@pytest.mark.parametrize("topic", ["notifications:ada", "notifications:GRACE", "user_approval_stats:ada"])
+async def test_only_the_own_topics(phoenix: ChannelCase, topic: str) -> None:
+    socket = await sign_in(phoenix, "grace")
+    with pytest.raises(JoinRefused) as refused:
+        await socket.join(topic)
+    assert refused.value.response == {"reason": "unauthorized"}
+
+
+# End: join
+
+
+async def test_other_topics_do_not_exist(phoenix: ChannelCase) -> None:
+    with pytest.raises(JoinRefused) as refused:
+        await (await sign_in(phoenix, "grace")).join("rooms:grace")
+    assert refused.value.response == {"reason": "unmatched topic"}
+
+
+async def test_the_inbox_has_the_newest_twenty(phoenix: ChannelCase) -> None:
     for number in range(22):
-        await anyio.to_thread.run_sync(publish, "ada", f"@grace {number}")
-    async with site.connect("grace") as grace:
-        status, inbox = await grace.join(GRACE)
-        assert (status, inbox["unread"]) == ("ok", 22)
-        assert [one["body"] for one in inbox["notifications"]] == [f"@grace {number}" for number in range(21, 1, -1)]
-        first = inbox["notifications"][0]
-        assert {key: first[key] for key in ("author", "status", "read")} == {
-            "author": "ada",
-            "status": "pending",
-            "read": False,
-        }
-        assert set(first) == {"id", "body", "author", "status", "read", "at"}
+        await post(f"@grace {number}")
+    inbox = (await open_tab(phoenix, "grace")).reply
+    assert inbox["unread"] == 22
+    assert [one["body"] for one in inbox["notifications"]] == [f"@grace {number}" for number in range(21, 1, -1)]
+    newest = {"id": 22, "body": "@grace 21", "author": "ada", "status": "pending", "read": False}
+    assert inbox["notifications"][0] == newest | {"at": inbox["notifications"][0]["at"]}
 
 
-@pytest.mark.parametrize(
-    "topic", ["notifications:ada", "notifications:", "notifications:GRACE", "user_approval_stats:ada"]
-)
-async def test_only_the_own_topics(site: Site, topic: str) -> None:
-    async with site.connect("grace") as grace:
-        assert await grace.join(topic) == ("error", {"reason": "unauthorized"})
+# Start: mention
+async def test_a_mention_arrives_in_every_tab(phoenix: ChannelCase) -> None:
+    one, two = await open_tab(phoenix, "grace"), await open_tab(phoenix, "grace")
+    linus = await open_tab(phoenix, "linus")
+    first = await post("@grace @linus look at this")
+    second = await post("@grace again", author="margaret")
+    for tab in (one, two):
+        news = {"body": "@grace @linus look at this", "author": "ada", "unread": 1}
+        await tab.assert_push("new_notification", {"id": first, **news})
+        news = {"body": "@grace again", "author": "margaret", "unread": 2}
+        await tab.assert_push("new_notification", {"id": second, **news})
+    await linus.assert_push("new_notification", {"author": "ada", "unread": 1})
+    await linus.refute_push()
 
 
-async def test_other_topics_do_not_exist(site: Site) -> None:
-    async with site.connect("grace") as grace:
-        assert await grace.join("rooms:grace") == ("error", {"reason": "unmatched topic"})
+# End: mention
 
 
-async def test_a_mention_arrives_in_every_tab(site: Site) -> None:
-    async with site.connect("grace") as one, site.connect("grace") as two, site.connect("linus") as linus:
-        await one.join(GRACE)
-        await two.join(GRACE)
-        await linus.join("notifications:linus")
-        first = await notify(site, "@grace @linus look at this")
-        second = await notify(site, "@grace again", author="margaret")
-        for tab in (one, two):
-            assert await tab.event(GRACE, "new_notification") == {
-                "id": first,
-                "body": "@grace @linus look at this",
-                "author": "ada",
-                "unread": 1,
-            }
-            assert await tab.event(GRACE, "new_notification") == {
-                "id": second,
-                "body": "@grace again",
-                "author": "margaret",
-                "unread": 2,
-            }
-        news = await linus.event("notifications:linus", "new_notification")
-        assert (news["author"], news["unread"]) == ("ada", 1)
-        assert linus.events() == []
-
-
-async def test_a_notification_of_a_client_reaches_its_tabs(site: Site) -> None:
-    async with site.connect("grace") as one, site.connect("grace") as two:
-        await one.join(GRACE)
-        await two.join(GRACE)
-        await one.connection.send('["1", "9", "notifications:grace", "new_notification", {"body": "<b>hi</b>"}]')
-        for tab in (one, two):
-            assert await tab.event(GRACE, "new_notification") == {"body": "<b>hi</b>"}
+async def test_a_notification_of_a_client_reaches_its_tabs(phoenix: ChannelCase) -> None:
+    one, two = await open_tab(phoenix, "grace"), await open_tab(phoenix, "grace")
+    pushed = one.push("new_notification", {"body": "<b>hi</b>"})
+    for tab in (one, two):
+        assert await tab.assert_push("new_notification") == {"body": "<b>hi</b>"}
+    await pushed.refute_reply()
     assert store.inbox("grace").notifications == []
 
 
-async def test_marking_one_read(site: Site) -> None:
-    first, _ = await notify(site), await notify(site)
-    async with site.connect("grace") as one, site.connect("grace") as two:
-        await one.join(GRACE)
-        await two.join(GRACE)
-        assert await one.push(GRACE, "mark_read", {"id": first}) == ("ok", {"unread": 1})
-        for tab in (one, two):
-            changed = await tab.event(GRACE, "changed")
-            assert (changed["id"], changed["read"], changed["status"]) == (first, True, "pending")
-            assert await tab.event(GRACE, "unread") == {"unread": 1}
-        assert await two.push(GRACE, "mark_read", {"id": first}) == ("ok", {"unread": 1})
+async def test_marking_one_read(phoenix: ChannelCase) -> None:
+    first, _ = await post("@grace look"), await post("@grace look")
+    one, two = await open_tab(phoenix, "grace"), await open_tab(phoenix, "grace")
+    await one.push("mark_read", {"id": first}).assert_reply("ok", {"unread": 1})
+    for tab in (one, two):
+        await tab.assert_push("changed", {"id": first, "read": True, "status": "pending"})
+        await tab.assert_push("unread", {"unread": 1})
+    await two.push("mark_read", {"id": first}).assert_reply("ok", {"unread": 1})
 
 
-async def test_marking_all_read(site: Site) -> None:
-    await notify(site)
-    await notify(site)
-    async with site.connect("grace") as one, site.connect("grace") as two:
-        await one.join(GRACE)
-        await two.join(GRACE)
-        assert await one.push(GRACE, "mark_read", {"all": True}) == ("ok", {"unread": 0})
-        for tab in (one, two):
-            assert await tab.event(GRACE, "unread") == {"unread": 0}
+async def test_marking_all_read(phoenix: ChannelCase) -> None:
+    await post("@grace look")
+    await post("@grace look")
+    one, two = await open_tab(phoenix, "grace"), await open_tab(phoenix, "grace")
+    await one.push("mark_read", {"all": True}).assert_reply("ok", {"unread": 0})
+    for tab in (one, two):
+        await tab.assert_push("unread", {"unread": 0})
     assert all(notification.read for notification in store.inbox("grace").notifications)
 
 
-async def test_approving_and_rejecting_move_the_authors_stats(site: Site) -> None:
-    stats = "user_approval_stats:ada"
-    async with site.connect("grace") as grace, site.connect("ada") as ada:
-        await grace.join(GRACE)
-        assert await ada.join(stats) == ("ok", {"approved": 0, "rejected": 0, "pending": 0})
-        first = await notify(site)
-        assert await ada.event(stats, "stats") == {"approved": 0, "rejected": 0, "pending": 1}
-        second = await notify(site)
-        assert await ada.event(stats, "stats") == {"approved": 0, "rejected": 0, "pending": 2}
+# Start: stats
+async def test_approving_and_rejecting_move_the_authors_stats(phoenix: ChannelCase) -> None:
+    grace = await open_tab(phoenix, "grace")
+    ada = await sign_in(phoenix, "ada")
+    stats = await ada.join("user_approval_stats:ada", channel_class=UserApprovalStatsChannel)
+    assert stats.reply == {"approved": 0, "rejected": 0, "pending": 0}
 
-        reply = await grace.push(GRACE, "approve", {"id": first})
-        assert reply == ("ok", {"id": first, "status": "approved", "unread": 1})
-        assert await ada.event(stats, "stats") == {"approved": 1, "rejected": 0, "pending": 1}
-        changed = await grace.event(GRACE, "changed")
-        assert (changed["id"], changed["status"], changed["read"]) == (first, "approved", True)
-        assert await grace.event(GRACE, "unread") == {"unread": 1}
+    first = await post("@grace look")
+    await stats.assert_push("stats", {"pending": 1})
+    second = await post("@grace look")
+    await stats.assert_push("stats", {"pending": 2})
 
-        reply = await grace.push(GRACE, "reject", {"id": second})
-        assert reply == ("ok", {"id": second, "status": "rejected", "unread": 0})
-        assert await ada.event(stats, "stats") == {"approved": 1, "rejected": 1, "pending": 0}
-    async with site.connect("ada") as ada:
-        assert await ada.join(stats) == ("ok", {"approved": 1, "rejected": 1, "pending": 0})
+    approved = {"id": first, "status": "approved", "unread": 1}
+    await grace.push("approve", {"id": first}).assert_reply("ok", approved)
+    await stats.assert_push("stats", {"approved": 1, "rejected": 0, "pending": 1})
+    await grace.assert_push("changed", {"id": first, "status": "approved", "read": True})
+    await grace.assert_push("unread", {"unread": 1})
 
-
-async def test_a_decision_is_made_once(site: Site) -> None:
-    id = await notify(site)
-    async with site.connect("grace") as grace:
-        await grace.join(GRACE)
-        again = ("ok", {"id": id, "status": "approved", "unread": 0})
-        assert await grace.push(GRACE, "approve", {"id": id}) == again
-        assert await grace.push(GRACE, "approve", {"id": id}) == again
-        assert await grace.push(GRACE, "reject", {"id": id}) == ("error", {"reason": "already approved"})
+    rejected = {"id": second, "status": "rejected", "unread": 0}
+    await grace.push("reject", {"id": second}).assert_reply("ok", rejected)
+    await stats.assert_push("stats", {"approved": 1, "rejected": 1, "pending": 0})
 
 
-async def still_works(client: Client) -> bool:
-    return await client.push(GRACE, "mark_read", {"all": True}) == ("ok", {"unread": 0})
+# End: stats
+
+
+# Start: make
+async def test_the_numbers_are_those_of_the_last_seven_days(phoenix: ChannelCase) -> None:
+    async with phoenix.make_socket(UserSocket, user=store.user("ada")) as socket:
+        stats = await socket.join("user_approval_stats:ada", channel_class=UserApprovalStatsChannel)
+    assert stats.server.period == 7
+
+
+# End: make
+
+
+async def test_a_decision_is_made_once(phoenix: ChannelCase) -> None:
+    id = await post("@grace look")
+    grace = await open_tab(phoenix, "grace")
+    for _ in range(2):
+        approved = {"id": id, "status": "approved", "unread": 0}
+        await grace.push("approve", {"id": id}).assert_reply("ok", approved)
+    await grace.push("reject", {"id": id}).assert_reply("error", {"reason": "already approved"})
 
 
 @pytest.mark.parametrize("event", ["approve", "reject", "mark_read"])
-async def test_what_is_not_ones_own_is_not_found(site: Site, event: str) -> None:
-    await site.post("ada", "@linus look")
+async def test_what_is_not_ones_own_is_not_found(phoenix: ChannelCase, event: str) -> None:
+    publish("ada", "@linus look")
     theirs = store.inbox("linus").notifications[0].id
-    async with site.connect("grace") as grace:
-        await grace.join(GRACE)
-        for id in (theirs, theirs + 1, 2**63 - 1):
-            assert await grace.push(GRACE, event, {"id": id}) == ("error", {"reason": "not found"})
-        assert await still_works(grace)
+    grace = await open_tab(phoenix, "grace")
+    for id in (theirs, theirs + 1, 2**63 - 1):
+        await grace.push(event, {"id": id}).assert_reply("error", {"reason": "not found"})
     (untouched,) = store.inbox("linus").notifications
     assert (untouched.status, untouched.read) == ("pending", False)
 
 
-@pytest.mark.parametrize(
-    ("event", "payload"),
-    [
-        ("approve", {}),
-        ("approve", {"id": "1"}),
-        ("approve", {"id": 0}),
-        ("approve", {"id": 2**63}),
-        ("reject", {"id": None}),
-        ("reject", []),
-        ("mark_read", {}),
-        ("mark_read", {"all": False}),
-        ("mark_read", {"id": 1, "all": True}),
-        ("mark_read", {"id": 1.5}),
-        ("new_notification", {}),
-        ("new_notification", {"body": ""}),
-        ("new_notification", {"body": "x" * 1001}),
-    ],
-)
-async def test_payloads_that_make_no_sense(site: Site, event: str, payload: Any) -> None:
-    async with site.connect("grace") as grace:
-        await grace.join(GRACE)
-        status, response = await grace.push(GRACE, event, payload)
-        assert (status, response["reason"]) == ("error", "invalid payload")
-        assert await still_works(grace)
+NONSENSE = [
+    ("approve", {}),
+    ("approve", {"id": "1"}),
+    ("approve", {"id": 0}),
+    ("approve", {"id": 2**63}),
+    ("reject", {"id": None}),
+    ("reject", []),
+    ("mark_read", {}),
+    ("mark_read", {"all": False}),
+    ("mark_read", {"id": 1, "all": True}),
+    ("mark_read", {"id": 1.5}),
+    ("new_notification", {}),
+    ("new_notification", {"body": ""}),
+    ("new_notification", {"body": "x" * 1001}),
+]
 
 
-async def test_disconnecting_a_user_ends_every_tab(site: Site) -> None:
-    async with site.connect("grace") as one, site.connect("grace") as two, site.connect("ada") as ada:
-        await one.join(GRACE)
-        await endpoint.disconnect("users_socket:grace")
-        for tab in (one, two):
-            with anyio.fail_after(10):
-                await tab.connection.wait_closed()
-            assert tab.connection.close_code == 1001
-        assert (await ada.join("notifications:ada"))[0] == "ok"
+@pytest.mark.parametrize(("event", "payload"), NONSENSE)
+async def test_payloads_that_make_no_sense(phoenix: ChannelCase, event: str, payload: Any) -> None:
+    grace = await open_tab(phoenix, "grace")
+    await grace.push(event, payload).assert_reply("error", {"reason": "invalid payload"})
+    await grace.push("mark_read", {"all": True}).assert_reply("ok", {"unread": 0})
 
 
-async def test_a_full_queue_costs_the_news_and_not_the_post(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+# Start: disconnect
+async def test_disconnecting_a_user_ends_every_tab(phoenix: ChannelCase) -> None:
+    one, two = await sign_in(phoenix, "grace"), await sign_in(phoenix, "grace")
+    ada = await sign_in(phoenix, "ada")
+    await phoenix.endpoint.disconnect("users_socket:grace")
+    await one.assert_closed(1001)
+    await two.assert_closed(1001)
+    await ada.join("notifications:ada")
+
+
+# End: disconnect
+
+
+async def test_a_full_queue_costs_the_news_and_not_the_post(
+    phoenix: ChannelCase, caplog: pytest.LogCaptureFixture
+) -> None:
     def flood(size: int) -> None:
         while True:
-            endpoint.broadcast(GRACE, "flood", {"text": "x" * size})
+            phoenix.endpoint.broadcast("notifications:grace", "flood", {"text": "x" * size})
 
     def flood_and_publish() -> None:
         for size in (1_000_000, 1_000, 1):  # to the last byte
@@ -230,26 +252,22 @@ async def test_a_full_queue_costs_the_news_and_not_the_post(site: Site, caplog: 
         publish("ada", "@grace hello")
 
     thread = threading.Thread(target=flood_and_publish)
-    async with endpoint.subscribe(GRACE):
+    async with phoenix.subscribe("notifications:grace"):
         thread.start()
         thread.join()  # and so the event loop does not deliver meanwhile
     assert "no room to broadcast new_notification on notifications:grace" in caplog.messages
-    async with site.connect("grace") as grace:
-        _, inbox = await grace.join(GRACE)
-        assert [one["body"] for one in inbox["notifications"]] == ["@grace hello"]
+    grace = await open_tab(phoenix, "grace")
+    assert [one["body"] for one in grace.reply["notifications"]] == ["@grace hello"]
 
 
-async def test_a_join_catches_up_with_what_it_missed(site: Site) -> None:
+async def test_a_join_catches_up_with_what_it_missed(phoenix: ChannelCase) -> None:
     """Between the reading of a join's reply and its subscription a post may happen: then the inbox follows."""
-    async with site.connect("grace") as grace:
-        await grace.join(GRACE)
-        before = store.inbox("grace")
-        id = await notify(site)
-        await grace.event(GRACE, "new_notification")
-        await anyio.to_thread.run_sync(catch_up, "grace", before)
-        inbox = await grace.event(GRACE, "inbox")
-        assert (inbox["unread"], [one["id"] for one in inbox["notifications"]]) == (1, [id])
+    grace = await open_tab(phoenix, "grace")
+    before = store.inbox("grace")
+    id = await post("@grace look")
+    await grace.assert_push("new_notification")
+    await anyio.to_thread.run_sync(catch_up, "grace", before)
+    await grace.assert_push("inbox", {"unread": 1, "notifications": [{"id": id}]})
 
-        await anyio.to_thread.run_sync(catch_up, "grace", store.inbox("grace"))  # nothing was missed: silence
-        assert await still_works(grace)
-        assert grace.events() == ["unread"]
+    await anyio.to_thread.run_sync(catch_up, "grace", store.inbox("grace"))  # nothing was missed: silence
+    await grace.refute_push()

@@ -9,10 +9,13 @@ import anyio
 import httpx
 import pytest
 
-from examples.notifications.service import endpoint, store
-from examples.notifications.store import Inbox, Stats
+from examples.notifications.service import endpoint, log_in, logged_in, store
+from examples.notifications.store import Inbox, Stats, User
+from phoenix_channels.token import sign
 
 pytestmark = pytest.mark.anyio
+
+ADA = User("ada", "Ada Lovelace")
 
 
 async def post(http: httpx.AsyncClient, author: str, text: object) -> httpx.Response:
@@ -94,7 +97,10 @@ async def test_the_token_decides_who_writes(http: httpx.AsyncClient) -> None:
         {"authorization": "Bearer "},
         {"authorization": "Bearer nonsense"},
         {"authorization": "Basic YWRhOmFkYQ=="},
-        {"authorization": f"Token {store.token_of('ada')}"},
+        {"authorization": f"Token {log_in(ADA)}"},
+        {"authorization": f"Bearer {log_in(User('alan', 'Alan Turing'))}"},
+        {"authorization": f"Bearer {sign(endpoint, 'logout', 'ada')}"},
+        {"authorization": f"Bearer {sign(endpoint, 'login', 'ada', signed_at=0)}"},
     ]
     for header in headers:
         answer = await http.post("/posts", json={"text": "@grace"}, headers=header)
@@ -123,7 +129,7 @@ async def test_the_demo_login(http: httpx.AsyncClient) -> None:
     assert [user["id"] for user in users] == ["ada", "grace", "linus", "margaret"]
     assert all(set(user) == {"id", "name"} for user in users)
     login = await http.post("/demo/login", json={"user": "grace"})
-    assert login.json() == {"token": store.token_of("grace")}
+    assert logged_in(login.json()["token"]) == User("grace", "Grace Hopper")
     assert (await http.post("/demo/login", json={"user": "nobody"})).status_code == 404
     assert (await http.post("/demo/login", json={})).status_code == 422
 

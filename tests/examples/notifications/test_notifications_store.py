@@ -32,29 +32,20 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
     store.close()
 
 
-def test_seeds_users_with_their_own_tokens(store: Store) -> None:
+def test_seeds_users(store: Store) -> None:
     assert [user.id for user in store.users()] == ["ada", "grace", "linus", "margaret"]
-    tokens = {store.token_of(user.id) for user in store.users()}
-    assert len(tokens) == 4
-    assert all(token is not None and len(token) >= 32 for token in tokens)
-    assert store.token_of("nobody") is None
 
 
-def test_finds_users_by_token_only(store: Store) -> None:
-    token = store.token_of("ada")
-    assert token is not None
-    assert store.user_with_token(token) == User("ada", "Ada Lovelace")
-    assert store.user_with_token(token[:-1]) is None
-    assert store.user_with_token("") is None
-    assert store.user_with_token("ada") is None
+def test_finds_users_by_id(store: Store) -> None:
+    assert store.user("ada") == User("ada", "Ada Lovelace")
+    for id in ("", "Ada", "nobody"):
+        assert store.user(id) is None
 
 
 def test_keeps_everything_when_opened_again(store: Store) -> None:
     (id,) = store.add_post("ada", "@grace hello", ["grace"]).values()
-    token = store.token_of("grace")
     store.close()
     store.open()
-    assert store.token_of("grace") == token
     assert store.notification("grace", id).body == "@grace hello"
 
 

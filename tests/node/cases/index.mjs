@@ -7,4 +7,5 @@ export * from "./fallback.mjs";
 export * from "./joins.mjs";
 export * from "./longpoll.mjs";
 export * from "./messages.mjs";
+export * from "./presence.mjs";
 export * from "./tokens.mjs";

@@ -14,8 +14,9 @@ import pytest
 import trio
 
 from phoenix_channels.runtime.limits import Limits
+from tests.support.loops import on_trio
 from tests.transports.app import Journal, eventually, make_endpoint
-from tests.transports.clients import Client, connect, connect_raw, on_trio
+from tests.transports.clients import Client, connect, connect_raw
 from tests.transports.servers import KINDS, Serve
 
 CLOSED = ("shutdown", "closed")

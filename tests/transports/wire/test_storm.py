@@ -11,8 +11,9 @@ import anyio.lowlevel
 import pytest
 
 from phoenix_channels import Limits, WebSocketOptions
+from tests.support.loops import on_trio
 from tests.transports.app import Journal, eventually, make_endpoint
-from tests.transports.clients import Client, connect, connect_raw, on_trio
+from tests.transports.clients import Client, connect, connect_raw
 from tests.transports.servers import Serve
 
 TOPIC = "room:storm"
