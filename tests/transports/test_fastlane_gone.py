@@ -96,6 +96,26 @@ async def test_one_that_is_written_to_many_times_in_a_row() -> None:
         await eventually(lambda: not server.server_state.connections)
 
 
+@pytest.mark.parametrize("last", [b"\x88\x80mask", b"\xff\xff"], ids=["close", "garbage"])
+async def test_one_that_ends_it_behind_what_was_not_read_because_it_does_not_read(last: bytes) -> None:
+    """It is read again when the transport says that all is written: asyncio's must not be closed right then."""
+
+    class Blasting(RawSocket):
+        def handle_in(self, data: str | bytes) -> str:
+            return "x" * 100_000
+
+    async with raw_server(Blasting) as (endpoint, server, client):
+        await asyncio.get_running_loop().sock_recv(client, 1000)
+        # The kernels take some of it.
+        client.sendall(masked(TEXT, b"x") * 200 + last)
+        await eventually(lambda: endpoint.statistics().outbox_bytes > 64 * 1024)
+        with anyio.fail_after(5), suppress(ConnectionResetError):
+            while await asyncio.get_running_loop().sock_recv(client, 1_000_000):
+                pass
+        client.close()
+        await eventually(lambda: not server.server_state.connections)
+
+
 # On the transports of the loops themselves
 
 

@@ -82,7 +82,7 @@ class FastLane(DirectSink, asyncio.Protocol):
             # The server gives up.
             self._driver.close(CloseCode.INTERNAL_ERROR)
             raise
-        self.resume_reading()
+        self._read_on()
 
     # What the client sends
 
@@ -140,10 +140,15 @@ class FastLane(DirectSink, asyncio.Protocol):
                 return True
         if parser.waiting:
             # There may be more, but others come first.
-            driver.lane.loop.call_soon(self.resume_reading)
+            self.resume_reading()
         return parser.waiting
 
     def resume_reading(self) -> None:
+        # Not now: it may be the transport that has called, to say that it has written all.  asyncio's would take it ill
+        # if it were closed before it has finished: it would call connection_lost twice.
+        self._driver.lane.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
         # Or else the driver calls again.  Of who is gone nothing is read any more.
         if self._held and not self._transport.is_closing() and self._driver.keep_reading():
             self._held = False
